@@ -1,0 +1,49 @@
+# The developer's day as verbs. `make demo` and `make test` set up what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint format clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## train on the embedded emoji set, measure, report, then draw in the browser
+	$(BIN)/inkseek demo
+
+test: $(VENV)/.dev ## the tests
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(VENV)/.dev ## long torture tests
+	$(BIN)/python -m pytest -m soak
+
+lint: $(VENV)/.dev ## style, types, and the import rule between the floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Inkseek needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.demo: $(BIN)/uv pyproject.toml constraints.txt
+	@echo "installing (PyTorch is large: a few minutes the first time) ..."
+	$(INSTALL) --editable '.[demo,server]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
+	@echo "installing (PyTorch is large: a few minutes the first time) ..."
+	$(INSTALL) --editable '.[demo,server,competitors,dev]'
+	@touch $@ $(VENV)/.demo

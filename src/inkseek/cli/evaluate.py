@@ -1,0 +1,77 @@
+"""`inkseek evaluate`: a model on a protocol."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run's folder, a bundle, or frozen:BACKBONE[@SIZE].")],
+    protocol: Annotated[
+        str | None, typer.Option(help="For example quickdraw-photo/unseen; the run's own data set's unseen classes.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Where the data set's pictures are; the run's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Append a row to this CSV of results.")] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html into the run's folder.")] = True,
+) -> None:
+    r"""Measure a model on the unseen classes of a protocol, every metric named with its convention.
+
+    \b
+    Examples:
+      inkseek evaluate runs/quickdraw-rdvc
+      inkseek evaluate runs/quickdraw-rdvc --protocol quickdraw-photo/unseen --root datasets/quickdraw_photo --json
+      inkseek evaluate frozen:tf_efficientnet_lite0 --protocol emoji/unseen --csv results/frozen.csv
+    """
+    from rich.console import Console
+
+    from inkseek.cli.progress import bar
+    from inkseek.datasets.protocol import open_protocol
+    from inkseek.errors import InkseekError
+    from inkseek.evaluation.evaluate import evaluate_items
+    from inkseek.evaluation.report import write_report
+    from inkseek.models.bundle import frozen, load
+    from inkseek.training.log import read_log
+    from inkseek.training.recipe import Recipe, load_recipe
+
+    console = Console(stderr=True)
+    loaded = load(model)
+    run = Path(model)
+    recipe: Recipe | None = load_recipe(str(run / "recipe.yaml")) if (run / "recipe.yaml").is_file() else None
+    if protocol is None:
+        if recipe is None:
+            raise InkseekError(f"{model}: say on what to measure it, for example --protocol quickdraw-photo/unseen")
+        protocol = f"{recipe.data.name}/unseen"
+    if root is None and recipe is not None and protocol.startswith(f"{recipe.data.name}/"):
+        root = recipe.data.root
+    opened = open_protocol(protocol, root)
+    with bar(console, "embedding") as progress:
+        after = evaluate_items(
+            loaded, opened.queries, opened.gallery, protocol=opened.name, notes=opened.notes, progress=progress
+        )
+    typer.echo(after.results.to_json() if as_json else str(after.results))
+    if csv is not None:
+        command = shlex.join(["inkseek", *sys.argv[1:]])
+        after.results.to_csv(csv, command=command, recipe=loaded.card.recipe, seed=recipe.seed if recipe else "")
+        console.print(f"a row was added to {csv}")
+    if report and recipe is not None:
+        baseline = frozen(loaded.card.backbone, loaded.card.image_size)
+        with bar(console, "embedding with the frozen backbone") as progress:
+            before = evaluate_items(
+                baseline, opened.queries, opened.gallery, protocol=opened.name, notes=opened.notes, progress=progress
+            )
+        write_report(
+            run / "report.html",
+            title=f"{loaded.card.recipe} on {opened.name}",
+            before=before,
+            after=after,
+            log=read_log(run / "log.jsonl"),
+            attribution=loaded.card.attribution,
+            recipe=recipe.to_yaml(),
+        )
+        console.print(f"report: {run / 'report.html'}")

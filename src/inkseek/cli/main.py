@@ -1,0 +1,51 @@
+"""The command `inkseek`: its verbs, and one place where a user's mistake becomes one line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from inkseek.cli.demo import demo
+from inkseek.cli.evaluate import evaluate
+from inkseek.cli.index import index
+from inkseek.cli.search import search
+from inkseek.cli.serve import serve
+from inkseek.cli.train import train
+from inkseek.errors import InkseekError
+
+app = typer.Typer(
+    name="inkseek",
+    help="Learn embeddings in which a sketch lands next to its photo, measure them, search pictures by drawing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (demo, train, evaluate, index, search, serve):
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        from inkseek import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is one line on stderr and exit code 2, never a traceback."""
+    try:
+        app()
+    except InkseekError as error:
+        sys.stderr.write(f"inkseek: {' '.join(str(error).split())}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("inkseek: interrupted\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of a pipe has gone (`inkseek search ... | head`): nothing is wrong.
+        sys.stderr.close()
+        raise SystemExit(0) from None

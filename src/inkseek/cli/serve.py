@@ -1,0 +1,50 @@
+"""`inkseek serve`: draw in the browser, see the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    gallery: Annotated[Path, typer.Option(help="The gallery's file.")] = Path("gallery.db"),
+    host: Annotated[str, typer.Option(help="Where to listen; elsewhere than on this machine a token is needed.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    token: Annotated[
+        str | None, typer.Option(envvar="INKSEEK_TOKEN", help="A secret that every request must carry.")
+    ] = None,
+    browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+) -> None:
+    r"""Serve the drawing page and the HTTP API of a gallery, on this machine alone unless told otherwise.
+
+    \b
+      inkseek serve --gallery photos.db
+      INKSEEK_TOKEN=... inkseek serve --gallery photos.db --host 0.0.0.0
+    """
+    from inkseek.errors import InkseekError
+    from inkseek.gallery.search import open_gallery
+
+    try:
+        from inkseek.server import serving
+    except ModuleNotFoundError as error:
+        raise InkseekError(
+            f"{error.name} is not installed; the server needs `pip install 'inkseek[server]'`"
+        ) from error
+
+    def ready(url: str) -> None:
+        typer.echo(f"Draw at {url}\nCtrl+C stops the server.")
+        if browse:
+            serving.open_page(url)
+
+    opened = open_gallery(gallery)
+    try:
+        serving.serve(opened, host, port, token=token, ready=ready)
+    except KeyboardInterrupt:
+        # uvicorn has finished what was under way and passes the signal on; stopping is what was asked for.
+        typer.echo("Stopped.")
+    finally:
+        opened.close()

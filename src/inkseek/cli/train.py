@@ -1,0 +1,42 @@
+"""`inkseek train`: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Where the data set's pictures are (data.root).")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run's folder; runs/<recipe> by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+) -> None:
+    r"""Train a model; it ends up in the run's folder, ready for evaluate, index and search.
+
+    \b
+    Examples:
+      inkseek train quickdraw-rdvc --root datasets/quickdraw_photo
+      inkseek train quickdraw-rdvc --set objective.rdvc.weight=0.5 --set seed=1 --run runs/seed1
+      inkseek train my-recipe.yaml --resume
+    """
+    from rich.console import Console
+
+    from inkseek.training.progress import RichReporter
+    from inkseek.training.recipe import load_recipe
+    from inkseek.training.trainer import train as run_training
+
+    overrides = [*(set_ or []), *([f"data.root={root}"] if root else [])]
+    resolved = load_recipe(recipe, overrides)
+    name = Path(recipe).stem
+    folder = run or Path("runs") / name
+    console = Console(stderr=True)
+    with RichReporter(console) as reporter:
+        model = run_training(resolved, folder, name=name, resume=resume, reporter=reporter)
+    console.print(f"best: step {model.card.step}; the model is in {folder}")
+    console.print(f"next: inkseek evaluate {folder}")

@@ -1,0 +1,1 @@
+"""From folder to items: one file a data set."""

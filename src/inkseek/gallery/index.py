@@ -1,0 +1,66 @@
+"""Which vectors are nearest: an exact index in memory, a cache that the store can always rebuild."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
+
+class Index(Protocol):
+    """Unit vectors under ids; all that a gallery asks of an engine."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def ids(self) -> Ids:
+        """The ids it holds [N], in any order."""
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Put in vectors [N, dim] under new ids [N]."""
+
+    def remove(self, ids: Ids) -> None:
+        """Take out ids."""
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """Return the cosine similarities and ids [Q, min(k, N)] of each query's nearest vectors, best first."""
+
+
+class FlatIndex:
+    """Exact search by inner product, which is cosine similarity for unit vectors (FAISS, IndexFlatIP)."""
+
+    def __init__(self, dim: int) -> None:
+        self._faiss = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+
+    def __len__(self) -> int:
+        return int(self._faiss.ntotal)
+
+    @property
+    def ids(self) -> Ids:
+        """The ids it holds [N], in any order."""
+        return np.asarray(faiss.vector_to_array(self._faiss.id_map), dtype=np.int64)
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Put in vectors [N, dim] under new ids [N]."""
+        self._faiss.add_with_ids(np.ascontiguousarray(vectors), ids)
+
+    def remove(self, ids: Ids) -> None:
+        """Take out ids."""
+        self._faiss.remove_ids(faiss.IDSelectorBatch(ids))
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """Return the cosine similarities and ids [Q, min(k, N)] of each query's nearest vectors, best first.
+
+        Equal similarities (copies of one picture) come in the order of their ids.
+        """
+        k = min(k, len(self))
+        if k == 0:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        scores, ids = self._faiss.search(np.ascontiguousarray(queries), k)
+        order = np.lexsort((ids, -scores), axis=1)
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

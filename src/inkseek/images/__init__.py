@@ -1,0 +1,1 @@
+"""From file to tensor, the same way for training, evaluation and the application."""

@@ -1,0 +1,133 @@
+"""RDVC: the variance of the relative distance, a regulariser that rides on a base loss."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from inkseek.errors import InkseekError
+from inkseek.losses.closed_form import only_once
+from inkseek.losses.term import RelationTerm, Term, one_of
+from inkseek.relations import LEVELS, METRICS, Batch, Level, Metric, Relations, relative_distance_moments, row_blocks
+
+
+class RDVC(Term):
+    """Relative-distance variance constraint: every triplet of the batch should have the same D = d(a,p) - d(a,n).
+
+    Formula:
+        D_i = d(a,p) - d(a,n) (RDVC paper, Eq. 5) over all N triplets;
+        L = (1/(N-1)) sum_i (D_i - mean)^2 (Eq. 6), computed in O(N^2) as `relative_distance_moments` says.
+        dL/dD_i = 2 (D_i - mean) / (N-1) (Eq. 8), which sums to zero: the mean of D is never moved.
+
+    Arguments:
+        distance: `sqeuclidean`, `euclidean` or `cosine`; None takes that of the objective's first relation-based term.
+            D on squared Euclidean distance is twice that on cosine, so the loss is four times as large.
+        pairs: which triplets; `all` of them.
+        reduction: `mean` is Eq. 6; `sum` leaves the division by N-1 out.
+        level: `category`, `instance`, or None for that of the objective's first relation-based term.
+        name: the term's name in the log.
+
+    Inputs:
+        (embeddings, labels) or (sketches, sketch_labels, photos, photo_labels), with `instances=` for instance level.
+        Fewer than two triplets give a differentiable zero.
+
+    Recommendations:
+        Never alone: a collapsed embedding minimises it. Weights of 0.25 to 2 with `mean` beside a triplet loss of
+        margin 1 (Table 6), smaller ones beside a smaller margin: beside a mean-reduced triplet loss an active triplet
+        is pushed back once D < mean - 1 / (2 weight). The gradient exists once; a second one raises.
+
+    Source:
+        Relative-distance variance constraint, submitted to ICLR 2025, Eq. 5 to 8 and 10.
+    """
+
+    def __init__(
+        self,
+        distance: Metric | None = None,
+        *,
+        pairs: Literal["all"] = "all",
+        reduction: Literal["mean", "sum"] = "mean",
+        level: Level | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.distance: Metric | None = one_of(self, "distance", distance, (*METRICS, None))
+        self.pairs: Literal["all"] = one_of(self, "pairs", pairs, ("all",))
+        self.reduction: Literal["mean", "sum"] = one_of(self, "reduction", reduction, ("mean", "sum"))
+        self.level: Level | None = one_of(self, "level", level, (*LEVELS, None))
+        # In a tuple, because a bare module would become a part of this one, and its state be kept twice.
+        self._base: tuple[RelationTerm, ...] = ()
+
+    def bind(self, base: RelationTerm | None) -> RDVC:
+        """The same constraint on the relations that `base` reads; what was given here stays."""
+        bound = RDVC(self.distance, pairs=self.pairs, reduction=self.reduction, level=self.level, name=self.name)
+        bound._base = self._base if base is None else (base,)
+        return bound
+
+    def relations(self, batch: Batch) -> Relations:
+        """The batch's relations at the metric and level given here, or else at the base term's."""
+        metric, level = self._metric, self.level
+        if metric is None:
+            raise InkseekError(
+                f"{self.name}: no distance; add it to a term that has one, as in Triplet() + RDVC(), or give distance="
+            )
+        for base in self._base:
+            level = level or base.level
+        return batch.relations(metric, level)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The variance on a batch."""
+        relations = self.relations(batch)
+        mean, variance = relative_distance_moments(relations)
+        degrees = (relations.triplets - 1).clamp(min=1)
+        if self.reduction == "sum":
+            variance, degrees = variance * degrees, torch.ones_like(degrees)
+        dtype = relations.distance.dtype
+        value: Tensor = _Variance.apply(
+            relations.distance,
+            variance,
+            relations.positive,
+            relations.negative,
+            2 * relations.negatives.to(dtype) / degrees,
+            relations.moments.negative_mean + mean,
+            2 * relations.positives.to(dtype) / degrees,
+            relations.moments.positive_mean - mean,
+        )
+        return value
+
+    @property
+    def _metric(self) -> Metric | None:
+        return self.distance or next((base.distance for base in self._base), None)
+
+    def extra_repr(self) -> str:
+        """The distance in force, and what else is not as by default."""
+        options = {"distance": self._metric, "reduction": self.reduction, "level": self.level}
+        default = {"distance": None, "reduction": "mean", "level": None}
+        return ", ".join(f"{name}={value!r}" for name, value in options.items() if value != default[name])
+
+
+class _Variance(torch.autograd.Function):
+    """A variance that is already known, with its gradient by distance.
+
+    dL/dd_p = 2 L_i (d_p - (b_i + mean)) / (N-1) and dL/dd_n = 2 K_i (d_n - (a_i - mean)) / (N-1): for each anchor a
+    slope and a centre for its positives, and a slope and a centre for its negatives.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor, variance: Tensor, *masks_slopes_centres: Tensor) -> Tensor:
+        ctx.save_for_backward(distance, *masks_slopes_centres)
+        return variance.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        distance, positive, negative, positive_slope, positive_centre, negative_slope, negative_centre = (
+            ctx.saved_tensors
+        )
+        with torch.no_grad():
+            gradient = torch.empty_like(distance)
+            for rows in row_blocks(distance):
+                pull = (distance[rows] - positive_centre[rows]) * (upstream * positive_slope[rows])
+                push = (distance[rows] - negative_centre[rows]) * (upstream * negative_slope[rows])
+                gradient[rows] = torch.where(positive[rows], pull, torch.where(negative[rows], push, 0))
+        return only_once(gradient, distance), *(None,) * 7

@@ -1,0 +1,109 @@
+"""A ranking metric's name carries its convention: read it, explain it, refuse one that leaves the convention open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from inkseek.errors import InkseekError, nearest
+
+Kind = Literal["AP", "precision", "hit", "reciprocal rank"]
+Denominator = Literal["all", "strict", "lenient", "/K", "R", "K", "min"]
+
+FORMS = (
+    "mAP@all",
+    "mAP@all (VOC)",
+    "mAP@K strict",
+    "mAP@K lenient",
+    "mAP@K /K",
+    "mAP@K strict (VOC)",
+    "mAP@K lenient (VOC)",
+    "mAP@K /K (VOC)",
+    "mAP@R",
+    "P@K",
+    "P@K (min)",
+    "R-precision",
+    "R@K",
+    "Acc@K",
+    "MRR",
+)
+"""Every form that a name can take; K stands for a cut-off such as 200."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric's name says.
+
+    Attributes:
+        name: as printed.
+        kind: average precision, precision, hit (at least one relevant item in the top K), or reciprocal rank.
+        cutoff: K, or None where the whole ranking or the top R counts.
+        denominator: what the sum is divided by: `all` R, `strict` min(R, K), `lenient` the hits in the top K, `/K` K;
+            for `R` the cut-off is R itself, and for `min` it is min(K, R).
+        interpolated: whether precision is replaced by its right-running maximum, as VOC does.
+    """
+
+    name: str
+    kind: Kind
+    cutoff: int | None
+    denominator: Denominator
+    interpolated: bool = False
+
+    @property
+    def open_under_ties(self) -> bool:
+        """Whether the expectation over orders of tied items has no closed form, so that two bounds are given."""
+        return self.interpolated or self.denominator == "lenient"
+
+    def __str__(self) -> str:
+        """Say the convention in one line."""
+        k = self.cutoff
+        if self.kind == "reciprocal rank":
+            return "mean of 1 / rank of the first relevant item"
+        if self.kind == "hit":
+            return f"share of queries with a relevant item in the top {k}"
+        if self.kind == "precision":
+            if self.denominator == "R":
+                return "share of the top R that is relevant, R the query's number of relevant items"
+            return f"share of the top {f'min({k}, R)' if self.denominator == 'min' else k} that is relevant"
+        divisor = {
+            "all": "R, the query's number of relevant items",
+            "strict": f"min(R, {k})",
+            "lenient": f"the hits in the top {k}",
+            "/K": f"{k}",
+            "R": "R",
+        }[self.denominator]
+        top = {"all": "all ranks", "R": "the top R"}.get(self.denominator, f"the top {k}")
+        precision = "precision, interpolated as in VOC," if self.interpolated else "precision"
+        return f"{precision} at each relevant item in {top}, summed and divided by {divisor}"
+
+
+def metric(name: str) -> Metric:
+    """Read a metric's name.
+
+    Args:
+        name: one of `FORMS` with a number for K, for example `mAP@200 strict (VOC)`.
+
+    Returns:
+        What the name says.
+
+    Raises:
+        InkseekError: a name that is unknown or leaves its convention open, such as a bare `mAP` or `mAP@200`.
+    """
+    if name in ("mAP@all", "mAP@all (VOC)"):
+        return Metric(name, "AP", None, "all", interpolated=name.endswith("(VOC)"))
+    if name == "mAP@R":
+        return Metric(name, "AP", None, "R")
+    if name == "R-precision":
+        return Metric(name, "precision", None, "R")
+    if name == "MRR":
+        return Metric(name, "reciprocal rank", None, "all")
+    if found := re.fullmatch(r"mAP@([1-9]\d*) (strict|lenient|/K)( \(VOC\))?", name):
+        denominator: Denominator = found[2]  # type: ignore[assignment]
+        return Metric(name, "AP", int(found[1]), denominator, interpolated=found[3] is not None)
+    if found := re.fullmatch(r"P@([1-9]\d*)( \(min\))?", name):
+        return Metric(name, "precision", int(found[1]), "min" if found[2] else "K")
+    if found := re.fullmatch(r"(?:R|Acc)@([1-9]\d*)", name):
+        return Metric(name, "hit", int(found[1]), "K")
+    why = "leaves its convention open" if re.fullmatch(r"mAP(@\d+)?( \(VOC\))?", name) else "is not known"
+    raise InkseekError(f"the metric {name!r} {why}: use one of {', '.join(FORMS)} (K a number){nearest(name, FORMS)}")

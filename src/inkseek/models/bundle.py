@@ -1,0 +1,196 @@
+"""A bundle: a trained model on disk, with everything needed to embed a picture the way it was trained to see it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from inkseek.errors import InkseekError
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, Normalisation, prepare
+from inkseek.models.backbone import create_backbone, normalisation_of
+from inkseek.models.embedder import Embedder
+
+_WEIGHTS = "model.safetensors"
+_CARD = "model.json"
+_BATCH = 64
+_FROZEN = "frozen:"
+
+
+class Card(BaseModel):
+    """What `model.json` says: the architecture, the preprocessing, and where the weights come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    backbone: str
+    dim: int | None = Field(gt=0, le=65536)
+    image_size: int = Field(ge=16, le=2048)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    preprocessing: int
+    recipe: str = ""
+    step: int = 0
+    trained_on: str = ""
+    attribution: str = ""
+
+
+class Model:
+    """A model that embeds pictures; load one with `inkseek.load`.
+
+    Attributes:
+        card: architecture and preprocessing.
+        embedder: the network, in evaluation mode.
+        path: the folder it was loaded from, if any.
+        fingerprint: sha256 over the weights and everything of the card that changes an embedding.
+    """
+
+    def __init__(self, embedder: Embedder, card: Card, path: Path | None = None) -> None:
+        self.embedder = embedder.eval()
+        self.card = card
+        self.path = path
+        self.dim = embedder.dim
+        self.image_size = card.image_size
+        self._normalise = Normalisation(card.mean, card.std)
+        self.fingerprint = _fingerprint(embedder, card)
+
+    def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> npt.NDArray[np.float32]:
+        """Embed pictures of one domain: float32 [N, dim], rows of unit length.
+
+        Raises:
+            BlankSketch: the domain is `sketch` and one of them is blank.
+        """
+        if not pictures:
+            return np.empty((0, self.dim), dtype=np.float32)
+        return self.embed_pixels(np.stack([prepare(picture, domain, self.image_size) for picture in pictures]))
+
+    @torch.inference_mode()
+    def embed_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embed prepared pixels, uint8 [N, image_size, image_size, 3]: float32 [N, dim], rows of unit length."""
+        self.embedder.eval()
+        device = next(self.embedder.parameters()).device
+        rows = np.empty((len(pixels), self.dim), dtype=np.float32)
+        for start in range(0, len(pixels), _BATCH):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
+            embeddings = self.embedder(self._normalise(batch).contiguous(memory_format=torch.channels_last))
+            unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
+            rows[start : start + _BATCH] = unit.cpu().numpy()
+        return rows
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle; it appears whole or not at all, and replaces the one that was there.
+
+        Raises:
+            InkseekError: the folder cannot be written, or the disk is full; what was there stands.
+        """
+        beside: Path | None = None
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
+            (beside / "new").mkdir()
+            save_file({k: v.contiguous() for k, v in self.embedder.state_dict().items()}, beside / "new" / _WEIGHTS)
+            (beside / "new" / _CARD).write_text(self.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            if folder.exists():
+                folder.rename(beside / "previous")
+            (beside / "new").rename(folder)
+        except (OSError, SafetensorError) as error:
+            raise InkseekError(f"{folder}: the model cannot be written ({error})") from None
+        finally:
+            if beside is not None:
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+def frozen(backbone: str, image_size: int) -> Model:
+    """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
+    return new_model(backbone, dim=None, image_size=image_size)
+
+
+def new_model(
+    backbone: str,
+    *,
+    dim: int | None,
+    image_size: int,
+    recipe: str = "",
+    trained_on: str = "",
+    attribution: str = "",
+) -> Model:
+    """Return a model with ImageNet weights and a fresh head, ready for training.
+
+    Raises:
+        InkseekError: unknown backbone, or weights that cannot be had.
+    """
+    network = create_backbone(backbone)
+    normalisation = normalisation_of(network)
+    card = Card(
+        backbone=backbone,
+        dim=dim,
+        image_size=image_size,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        preprocessing=PREPROCESSING_VERSION,
+        recipe=recipe,
+        trained_on=trained_on,
+        attribution=attribution,
+    )
+    return Model(Embedder(network, dim), card)
+
+
+def load(path: str | Path) -> Model:
+    """Load a model from a run's folder or a bundle's folder.
+
+    `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet features (SIZE pixels, 128 by default).
+
+    Raises:
+        InkseekError: nothing there, or not a bundle of this version; files are checked, never unpickled.
+    """
+    if str(path).startswith(_FROZEN):
+        name, _, size = str(path).removeprefix(_FROZEN).partition("@")
+        if size and not (size.isdecimal() and 16 <= int(size) <= 2048):
+            raise InkseekError(f"{path}: the picture size after '@' must be a number from 16 to 2048")
+        return frozen(name, int(size) if size else 128)
+    given = Path(path).expanduser()
+    folder = given / "bundle" if (given / "bundle").is_dir() else given
+    if not (folder / _CARD).is_file():
+        raise InkseekError(
+            f"{path}: no model here; expected a run's folder (with bundle/) or a folder with {_CARD} and {_WEIGHTS}; "
+            "`inkseek demo` trains one"
+        )
+    try:
+        card = Card.model_validate(json.loads((folder / _CARD).read_text(encoding="utf-8")))
+    except (ValidationError, ValueError, OSError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InkseekError(f"{folder / _CARD}: not a model card of this version ({reason})") from None
+    if card.preprocessing != PREPROCESSING_VERSION:
+        raise InkseekError(
+            f"{folder}: made for preprocessing version {card.preprocessing}, this is version "
+            f"{PREPROCESSING_VERSION}; train it again"
+        )
+    embedder = Embedder(create_backbone(card.backbone, pretrained=False), card.dim)
+    try:
+        embedder.load_state_dict(load_file(folder / _WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InkseekError(f"{folder / _WEIGHTS}: not this model's weights ({reason})") from None
+    return Model(embedder, card, path=given)
+
+
+def _fingerprint(embedder: Embedder, card: Card) -> str:
+    digest = hashlib.sha256()
+    what = card.model_dump(include={"format", "backbone", "dim", "image_size", "mean", "std", "preprocessing"})
+    digest.update(json.dumps(what, sort_keys=True).encode())
+    for name, tensor in sorted(embedder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""One YAML a published row; addressed by name from the command line."""

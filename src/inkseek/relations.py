@@ -1,0 +1,278 @@
+"""One batch as relations: distances between anchors and candidates, who is positive, who is negative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from inkseek.errors import InkseekError, nearest
+
+Metric = Literal["sqeuclidean", "euclidean", "cosine"]
+Level = Literal["category", "instance"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+BLOCK_ELEMENTS = 2**20
+"""Anchors x candidates that are worked on at a time: what the losses need beyond whole matrices stays this small."""
+
+
+class Moments(NamedTuple):
+    """Mean and population variance of every anchor's positive and negative distances, columns of [anchors, 1]."""
+
+    positive_mean: Tensor
+    positive_variance: Tensor
+    negative_mean: Tensor
+    negative_variance: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """Distances of a batch under one metric, and who is whose positive and negative at one level.
+
+    Computed once and shared by every term that reads them, and by what is logged.
+
+    Attributes:
+        distance: [anchors, candidates], differentiable.
+        positive: bool [anchors, candidates]; an item is never its own positive.
+        negative: bool [anchors, candidates]; an item is never its own negative.
+    """
+
+    distance: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    @cached_property
+    def positives(self) -> Tensor:
+        """Every anchor's number of positives, int64 [anchors, 1]."""
+        return self.positive.sum(1, keepdim=True)
+
+    @cached_property
+    def negatives(self) -> Tensor:
+        """Every anchor's number of negatives, int64 [anchors, 1]."""
+        return self.negative.sum(1, keepdim=True)
+
+    @cached_property
+    def triplets(self) -> Tensor:
+        """Number of triplets (anchor, positive, negative), 0-d int64."""
+        return (self.positives * self.negatives).sum()
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The distances' moments by anchor, detached."""
+        distance = self.distance.detach()
+        blocks = [
+            (
+                *_masked_moments(distance[rows], self.positive[rows], self.positives[rows]),
+                *_masked_moments(distance[rows], self.negative[rows], self.negatives[rows]),
+            )
+            for rows in row_blocks(distance)
+        ]
+        return Moments(*(torch.cat(column) for column in zip(*blocks, strict=True)))
+
+
+class Batch:
+    """One batch's embeddings, labels, instances and domains, and the relations between its anchors and candidates.
+
+    One domain: the anchors are the candidates too, and an item is kept from meeting itself by its place in the batch.
+    Two domains: anchors (sketches) against candidates (photos).
+
+    Args:
+        anchors: raw embeddings [anchors, dim], not normalised. Half types are promoted to float32; float64 stays.
+        anchor_labels: integers [anchors], kept as int64 and compared exactly.
+        candidates: raw embeddings [candidates, dim]; absent for one domain.
+        candidate_labels: integers [candidates]; given exactly when `candidates` is.
+        instances: integers that say which items show the same thing (a sketch and its photo): one array for one
+            domain, a pair (anchors', candidates') for two. -1 marks an unpaired item: it is nobody's positive.
+        domains: integers that say where an item comes from (0 sketch, 1 photo), in the same form as `instances`;
+            carried for terms that tell domains apart, and never read by `relations`.
+
+    Raises:
+        InkseekError: when shapes or types do not fit together.
+    """
+
+    def __init__(
+        self,
+        anchors: Tensor,
+        anchor_labels: Any,
+        candidates: Tensor | None = None,
+        candidate_labels: Any = None,
+        *,
+        instances: Any = None,
+        domains: Any = None,
+    ) -> None:
+        if (candidates is None) != (candidate_labels is None):
+            raise InkseekError("a batch of two domains needs the candidates' embeddings and their labels, both")
+        self.one_domain = candidates is None
+        self.anchors = _embeddings(anchors, "embeddings")
+        self.candidates = self.anchors if candidates is None else _embeddings(candidates, "candidates' embeddings")
+        if self.anchors.shape[1] != self.candidates.shape[1] or self.anchors.dtype != self.candidates.dtype:
+            raise InkseekError(
+                f"anchors are {_shape(self.anchors)} and candidates {_shape(self.candidates)}: "
+                "both need the same dimension and number type"
+            )
+        self.anchor_labels = _integers(anchor_labels, self.anchors, "labels")
+        self.candidate_labels = (
+            self.anchor_labels
+            if self.one_domain
+            else _integers(candidate_labels, self.candidates, "candidates' labels")
+        )
+        self.instances = self._by_side(instances, "instances")
+        self.domains = self._by_side(domains, "domains")
+        self._distances: dict[Metric, Tensor] = {}
+        self._kinships: dict[Level, tuple[Tensor, Tensor]] = {}
+        self._relations: dict[tuple[Metric, Level], Relations] = {}
+
+    def relations(self, metric: Metric = "sqeuclidean", level: Level | None = None) -> Relations:
+        """The batch's relations, computed when first asked for and then shared.
+
+        On unit embeddings x, y: `sqeuclidean` is |x - y|^2, `euclidean` its root, `cosine` is 1 - x.y, half of it. Each
+        is finite and has a finite gradient at distance zero. An embedding of length zero counts as a unit vector at
+        right angles to all others, with zero gradient.
+
+        Args:
+            metric: `sqeuclidean`, `euclidean` or `cosine`.
+            level: at `category` a positive has the anchor's label and a negative another one; at `instance` a positive
+                has the anchor's instance and every other item is a negative, those of the same label included. None
+                takes `instance` when the batch carries instances, else `category`.
+
+        Returns:
+            Distances and masks, each [anchors, candidates].
+
+        Raises:
+            InkseekError: for an unknown metric or level, or at `instance` without instances.
+        """
+        level = level or ("category" if self.instances is None else "instance")
+        if (metric, level) not in self._relations:
+            self._relations[metric, level] = Relations(self._distance(metric), *self._kinship(level))
+        return self._relations[metric, level]
+
+    @cached_property
+    def _units(self) -> tuple[Tensor, Tensor]:
+        anchors = _unit(self.anchors)
+        return anchors, anchors if self.one_domain else _unit(self.candidates)
+
+    def _distance(self, metric: Metric) -> Tensor:
+        if metric not in METRICS:
+            raise InkseekError(f"no distance is named {metric!r}{nearest(str(metric), METRICS)}; {' | '.join(METRICS)}")
+        if metric not in self._distances:
+            # What is shared must carry its graph, even when someone who needs none is the first to ask.
+            with torch.enable_grad(), torch.autocast(self.anchors.device.type, enabled=False):
+                self._distances[metric] = _distance(*self._units, metric)
+        return self._distances[metric]
+
+    def _kinship(self, level: Level) -> tuple[Tensor, Tensor]:
+        if level not in self._kinships:
+            if level == "category":
+                same = self.anchor_labels[:, None] == self.candidate_labels
+            elif level != "instance":
+                raise InkseekError(f"no level is named {level!r}{nearest(str(level), LEVELS)}; {' | '.join(LEVELS)}")
+            elif self.instances is None:
+                raise InkseekError("level 'instance' needs to know who shows what: call with instances=...")
+            else:
+                anchors, candidates = self.instances
+                same = (anchors[:, None] == candidates) & (anchors[:, None] != -1)
+            other = ~same
+            if self.one_domain:
+                same.fill_diagonal_(False)
+                other.fill_diagonal_(False)
+            self._kinships[level] = same, other
+        return self._kinships[level]
+
+    def _by_side(self, values: Any, what: str) -> tuple[Tensor, Tensor] | None:
+        """Bring `instances` or `domains` into one form, (anchors', candidates')."""
+        if values is None:
+            return None
+        if self.one_domain:
+            both = _integers(values, self.anchors, what)
+            return both, both
+        if not isinstance(values, tuple | list) or len(values) != 2:
+            raise InkseekError(f"{what} of two domains must be a pair: ({what} of anchors, {what} of candidates)")
+        return (
+            _integers(values[0], self.anchors, f"anchors' {what}"),
+            _integers(values[1], self.candidates, f"candidates' {what}"),
+        )
+
+
+def relative_distance_moments(relations: Relations) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the relative distance D = d(a,p) - d(a,n) over all triplets (RDVC paper, Eq. 5 and 6).
+
+    Over N = sum_i K_i L_i triplets, without forming one of them: with the mean a_i and the population variance s_i^2
+    of anchor i's K_i positive distances, b_i and t_i^2 of its L_i negative ones, and n_i = K_i L_i,
+
+        mean = sum_i n_i (a_i - b_i) / N
+        variance = sum_i n_i (s_i^2 + t_i^2 + (a_i - b_i - mean)^2) / (N - 1)
+
+    Everything is centred before it is squared, so that float32 holds near collapse.
+
+    Returns:
+        Two detached 0-d tensors, (mean, unbiased variance); zeros when there are fewer than one and two triplets.
+    """
+    moments, count = relations.moments, relations.triplets
+    weight = (relations.positives * relations.negatives).to(relations.distance.dtype)
+    difference = moments.positive_mean - moments.negative_mean
+    mean = (weight * difference).sum() / count.clamp(min=1)
+    spread = moments.positive_variance + moments.negative_variance + (difference - mean).square()
+    return mean, (weight * spread).sum() / (count - 1).clamp(min=1)
+
+
+def row_blocks(matrix: Tensor) -> Iterator[slice]:
+    """Cut a matrix's rows into blocks of about `BLOCK_ELEMENTS` entries; at least one block, if only an empty one."""
+    step = max(1, BLOCK_ELEMENTS // max(1, matrix.shape[1]))
+    for start in range(0, max(1, matrix.shape[0]), step):
+        yield slice(start, start + step)
+
+
+def _distance(anchors: Tensor, candidates: Tensor, metric: Metric) -> Tensor:
+    distance = anchors @ candidates.T
+    # In place: a matrix product does not need its own result to go backward, so one matrix is all that is held.
+    distance = distance.neg_().add_(1) if metric == "cosine" else distance.mul_(-2).add_(2)
+    with torch.no_grad():  # Rounding can fall below zero. The value is mended, the gradient was never wrong.
+        distance.clamp_(min=0)
+    if metric != "euclidean":
+        return distance
+    apart = ~(distance <= 0)  # At zero the root's gradient would be infinite. Written so that NaN stays NaN.
+    return torch.where(apart, distance, 1).sqrt() * apart
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    norm = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
+    return embeddings / torch.where(norm > torch.finfo(norm.dtype).tiny, norm, torch.inf)
+
+
+def _masked_moments(distance: Tensor, mask: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    count = count.clamp(min=1)
+    mean = torch.where(mask, distance, 0).sum(1, keepdim=True) / count
+    return mean, torch.where(mask, distance - mean, 0).square_().sum(1, keepdim=True) / count
+
+
+def _embeddings(values: Tensor, what: str) -> Tensor:
+    if not isinstance(values, Tensor) or not values.is_floating_point() or values.ndim != 2:
+        raise InkseekError(f"{what} must be a floating-point tensor [items, dim], not {_shape(values)}")
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _integers(values: Any, embeddings: Tensor, what: str) -> Tensor:
+    try:
+        integers = torch.as_tensor(values, device=embeddings.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InkseekError(f"{what} must be integers, one for each of the {len(embeddings)} items: {error}") from None
+    if integers.shape != embeddings.shape[:1] or (len(integers) and not _is_integer(integers)):
+        raise InkseekError(
+            f"{what} must be integers, one for each of the {len(embeddings)} items, not {_shape(values)}"
+        )
+    return integers.to(torch.int64)
+
+
+def _is_integer(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+
+
+def _shape(values: Any) -> str:
+    if isinstance(values, Tensor):
+        return f"{str(values.dtype).removeprefix('torch.')} {list(values.shape)}"
+    return type(values).__name__

@@ -1,0 +1,1 @@
+"""The drawing page and the API behind it."""

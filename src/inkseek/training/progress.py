@@ -1,0 +1,92 @@
+"""What a person sees of a training run: its plan, a bar with time left, each validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inkseek.training.trainer import Plan
+
+
+class RichReporter:
+    """Prints to a console; a context manager, so that the bar is gone whatever happens.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+        )
+        self._batch = 0
+        self._since = time.monotonic()
+        self._steps = 0
+
+    def __enter__(self) -> RichReporter:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def started(self, plan: Plan, step: int) -> None:
+        """Print the plan and start the bar."""
+        self._console.print(summary(plan))
+        if step:
+            self._console.print(f"going on after step {step}")
+        batch = plan.recipe.batch
+        self._batch = batch.classes * (batch.sketches + batch.photos)
+        self._task = self._bar.add_task("training", total=plan.recipe.optim.steps, completed=step, figures="")
+        self._since, self._steps = time.monotonic(), 0
+
+    def stepped(self, step: int, figures: Mapping[str, float]) -> None:
+        """Move the bar, and show the loss terms when there are new ones."""
+        self._steps += 1
+        self._bar.update(self._task, completed=step)
+        if figures:
+            rate = self._steps * self._batch / max(time.monotonic() - self._since, 1e-9)
+            self._bar.update(self._task, figures=f"{rate:.0f} pictures/s, loss {figures['loss']:.3f}")
+
+    def validated(self, step: int, metric: str, value: float, best: bool) -> None:
+        """Print one line."""
+        self._console.print(f"step {step}: validation {metric} {value:.4f}{'  (best so far)' if best else ''}")
+
+
+def summary(plan: Plan) -> Table:
+    """Return the plan as a table: data, model, batch, objective, steps."""
+    recipe, items = plan.recipe, plan.training
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    sketches, photos = len(items.of(domain="sketch")), len(items.of(domain="photo"))
+    held, unseen = len(plan.dataset.pseudo_unseen), len(plan.dataset.unseen)
+    classes = len(plan.dataset.seen) - held
+    table.add_row("data", f"{plan.dataset.name}: {classes} classes, {sketches} sketches, {photos} photos")
+    table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
+    table.add_row(
+        "model",
+        f"{recipe.model.backbone} at {recipe.data.image_size} px, {recipe.model.dim} numbers an embedding, "
+        f"{plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
+        f"BatchNorm {recipe.model.batchnorm})",
+    )
+    batch = recipe.batch
+    table.add_row("batch", f"{batch.classes} classes x ({batch.sketches} sketches + {batch.photos} photos)")
+    table.add_row("objective", ", ".join(f"{name} {options or {}}" for name, options in recipe.objective.items()))
+    table.add_row("steps", f"{recipe.optim.steps}, measured every {recipe.validate_.every}; seed {recipe.seed}")
+    return table

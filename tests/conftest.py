@@ -1,0 +1,48 @@
+"""What several rooms' tests share: a cache of their own, the real pictures where they are, a real frozen model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from inkseek.cache import cache_folder
+from inkseek.models.bundle import Model, frozen, load
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the tests out of the user's cache; a cache given from outside (CI's) is used as it is."""
+    os.environ.setdefault("INKSEEK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Path:
+    """The folder of real pictures; the test is skipped where it is missing."""
+    folder = Path(os.environ.get("INKSEEK_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not (folder / "quickdraw_photo").is_dir():
+        pytest.skip(f"no real pictures at {folder}: set INKSEEK_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def emoji_root(_own_cache: None) -> Path:
+    """Where the emoji set is, rendered by whichever test asks first."""
+    return cache_folder()
+
+
+@pytest.fixture(scope="session")
+def frozen_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle on disk: the packaged ImageNet weights without a head, at 96 pixels."""
+    folder = tmp_path_factory.mktemp("models") / "frozen"
+    frozen("tf_efficientnet_lite0", 96).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def frozen_model(frozen_bundle: Path) -> Model:
+    """The bundle above, loaded."""
+    return load(frozen_bundle)

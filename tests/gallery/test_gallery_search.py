@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import inkseek
+from inkseek.errors import InkseekError
+from inkseek.gallery.search import Gallery, open_gallery
+from inkseek.images.sketch import BlankSketch
+from inkseek.images.strokes import draw_strokes
+from inkseek.models.bundle import Model, frozen, load
+
+Draw = Callable[[Path, int], list[Path]]
+
+TURN = [i * math.tau / 40 for i in range(41)]
+CIRCLE = [([math.cos(t) for t in TURN], [math.sin(t) for t in TURN])]
+CROSS = [([0.0, 1.0], [0.0, 1.0]), ([0.0, 1.0], [1.0, 0.0])]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw: Draw) -> Path:
+    draw(tmp_path / "pictures", 12)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, folder: Path, frozen_model: Model) -> Gallery:
+    opened = open_gallery(tmp_path / "g.db")
+    opened.add(folder, frozen_model)
+    return opened
+
+
+def test_a_drawing_finds_its_shape(gallery: Gallery) -> None:
+    assert inkseek.open_gallery is open_gallery
+    for strokes, shape in ((CIRCLE, "circle"), (CROSS, "cross")):
+        hits = gallery.search(strokes, k=4)
+        assert hits[0].path.name.startswith(shape)
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        assert (hits[0].width, hits[0].height) == (300, 240)
+
+
+def test_strokes_a_picture_and_its_file_are_one_query(gallery: Gallery, tmp_path: Path) -> None:
+    picture = draw_strokes(CROSS)
+    picture.save(tmp_path / "cross.png")
+    assert gallery.search(CROSS) == gallery.search(picture) == gallery.search(tmp_path / "cross.png")
+
+
+def test_a_photo_finds_itself(gallery: Gallery, folder: Path) -> None:
+    hit = gallery.search(folder / "square-1.png", k=1, domain="photo")[0]
+    assert hit.path == (folder / "square-1.png").resolve()
+    assert hit.score == pytest.approx(1, abs=1e-4)
+    similar = gallery.similar(hit.id, k=3)
+    assert len(similar) == 3
+    assert hit.id not in {other.id for other in similar}
+    assert similar[0].path.name.startswith("square")
+
+
+def test_it_ranks_as_sorting_all_products_does(gallery: Gallery, frozen_model: Model) -> None:
+    ids, vectors = gallery.store.vectors()
+    products = vectors @ frozen_model.embed([draw_strokes(CIRCLE)], "sketch")[0]
+    hits = gallery.search(CIRCLE, k=100)
+    assert [hit.id for hit in hits] == ids[np.argsort(-products)].tolist()
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(products)[::-1], atol=1e-5)
+
+
+def test_an_open_gallery_follows_what_others_write(gallery: Gallery, folder: Path, draw: Draw) -> None:
+    assert len(gallery.search(CIRCLE, k=50)) == 12
+    other = open_gallery(gallery.path)
+    draw(folder / "more", 3)
+    for i in range(5):
+        next(folder.glob(f"*-{i}.png")).unlink()
+    other.add(folder)
+    # Three of the five deleted ones live on in `more`, pixel for pixel.
+    assert len(gallery.search(CIRCLE, k=50)) == 10
+    assert {hit.id for hit in gallery.search(CIRCLE, k=50)} == set(gallery.store.ids().tolist())
+
+
+def test_a_gallery_remembers_where_its_model_is(gallery: Gallery, frozen_bundle: Path) -> None:
+    gallery.close()
+    again = open_gallery(gallery.path)
+    assert again.record.path == str(frozen_bundle.resolve())
+    assert len(again.search(CIRCLE)) == 12
+
+
+def test_another_model_is_refused_with_the_command_that_rebuilds(
+    gallery: Gallery, folder: Path, tmp_path: Path
+) -> None:
+    other = frozen("tf_efficientnet_lite0", 64)
+    other.save(tmp_path / "other model")
+    with pytest.raises(InkseekError, match="not the model that made") as caught:
+        gallery.add(folder, tmp_path / "other model")
+    command = (
+        f"inkseek index {folder.resolve()} --gallery {gallery.path} --model '{tmp_path / 'other model'}' --rebuild"
+    )
+    assert command in str(caught.value)
+    assert len(gallery) == 12
+
+    watching = open_gallery(gallery.path)
+    assert len(watching.search(CIRCLE)) == 12
+    report = gallery.add(folder, tmp_path / "other model", rebuild=True)
+    assert report.embedded == 12
+    assert len(gallery.search(CIRCLE)) == 12
+    assert watching.search(CIRCLE) == gallery.search(CIRCLE)
+    # The same command again has nothing left to do.
+    assert gallery.add(folder, tmp_path / "other model", rebuild=True).unchanged == 12
+
+
+def test_a_model_that_was_replaced_or_moved(folder: Path, tmp_path: Path, frozen_model: Model) -> None:
+    home = tmp_path / "model"
+    frozen_model.save(home)
+    gallery = open_gallery(tmp_path / "g.db")
+    gallery.add(folder, home)
+    home.rename(tmp_path / "moved")
+    with pytest.raises(InkseekError, match=r"cannot be loaded .* say where to"):
+        open_gallery(gallery.path).search(CIRCLE)
+    open_gallery(gallery.path).add(folder, tmp_path / "moved")
+    assert len(open_gallery(gallery.path).search(CIRCLE)) == 12
+    frozen("tf_efficientnet_lite0", 64).save(tmp_path / "moved")
+    with pytest.raises(InkseekError, match="not the model that made"):
+        open_gallery(gallery.path).search(CIRCLE)
+
+
+def test_without_a_model_the_demo_is_named(tmp_path: Path, folder: Path) -> None:
+    gallery = open_gallery(tmp_path / "new.db")
+    for ask in (lambda: gallery.search(CIRCLE), lambda: gallery.add(folder), lambda: gallery.similar(1)):
+        with pytest.raises(InkseekError, match="inkseek demo") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+    assert not gallery.path.exists()
+    gallery.path.touch()
+    with pytest.raises(InkseekError, match="inkseek demo"):
+        open_gallery(gallery.path).search(CIRCLE)
+
+
+def test_a_model_that_was_never_saved(tmp_path: Path, folder: Path, frozen_bundle: Path) -> None:
+    model = load(frozen_bundle)
+    model.path = None
+    gallery = open_gallery(tmp_path / "g.db")
+    gallery.add(folder, model)
+    assert len(gallery.search(CIRCLE)) == 12
+    with pytest.raises(InkseekError, match="never saved"):
+        open_gallery(gallery.path).search(CIRCLE)
+
+
+def test_queries_that_cannot_be_answered(gallery: Gallery, tmp_path: Path) -> None:
+    with pytest.raises(BlankSketch):
+        gallery.search([])
+    with pytest.raises(BlankSketch):
+        gallery.search(Image.new("RGB", (50, 50), "white"))
+    with pytest.raises(InkseekError, match="no such file"):
+        gallery.search(tmp_path / "missing.png")
+    with pytest.raises(InkseekError, match="at least one"):
+        gallery.search(CIRCLE, k=0)
+    with pytest.raises(InkseekError, match="no picture 99"):
+        gallery.similar(99)

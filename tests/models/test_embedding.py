@@ -1,0 +1,89 @@
+"""Items to embeddings, kept under a key that a changed weight, file or list changes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from inkseek.cache import cache_folder
+from inkseek.datasets.items import Items
+from inkseek.errors import InkseekError
+from inkseek.models import feature_cache
+from inkseek.models.bundle import Model, load
+from inkseek.models.embedding import embed_items
+
+
+@pytest.fixture
+def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Items:
+    monkeypatch.setenv("INKSEEK_CACHE", str(tmp_path / "cache"))
+    rows = []
+    for i in range(5):
+        path = tmp_path / f"{i}.png"
+        picture = Image.new("RGB", (80, 80), "white")
+        ImageDraw.Draw(picture).ellipse((5, 5, 20 + 10 * i, 70), outline="black", width=4)
+        picture.save(path)
+        rows.append((path, "c", "sketch" if i % 2 else "photo", "", ""))
+    return Items.from_rows(rows, ["c"])  # type: ignore[arg-type]
+
+
+def test_every_item_is_embedded_in_its_own_domain(items: Items, frozen_model: Model) -> None:
+    rows = embed_items(frozen_model, items, cached=False)
+    for i, path in enumerate(items.paths):
+        with Image.open(path) as picture:
+            expected = frozen_model.embed([picture], str(items.domains[i]))  # type: ignore[arg-type]
+        np.testing.assert_allclose(rows[i], expected[0], atol=1e-5)
+
+
+def test_a_second_time_reads_no_picture(items: Items, frozen_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed_items(frozen_model, items)
+
+    def never(*_: object) -> None:
+        pytest.fail("a picture was read")
+
+    monkeypatch.setattr("inkseek.models.embedding.load_pixels", never)
+    np.testing.assert_array_equal(embed_items(frozen_model, items), first)
+
+
+def test_a_changed_file_list_or_weight_is_embedded_again(items: Items, frozen_model: Model) -> None:
+    domains = items.domains.tolist()
+    key = feature_cache.key_of(frozen_model.fingerprint, items.paths, domains)
+    assert key == feature_cache.key_of(frozen_model.fingerprint, items.paths, domains)
+    others = [
+        feature_cache.key_of("other weights", items.paths, domains),
+        feature_cache.key_of(frozen_model.fingerprint, items.paths[::-1], domains),
+        feature_cache.key_of(frozen_model.fingerprint, items.paths, [*domains[::-1][1:], "photo"]),
+    ]
+    status = items.paths[0].stat()
+    os.utime(items.paths[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    others.append(feature_cache.key_of(frozen_model.fingerprint, items.paths, domains))
+    assert len({key, *others}) == 5
+
+
+def test_a_torn_cache_is_made_again(items: Items, frozen_model: Model) -> None:
+    first = embed_items(frozen_model, items)
+    (kept,) = (cache_folder() / "embeddings").glob("*.npy")
+    kept.write_bytes(kept.read_bytes()[:100])
+    np.testing.assert_array_equal(embed_items(frozen_model, items), first)
+
+
+def test_progress_reaches_its_end(items: Items, frozen_model: Model) -> None:
+    seen: list[tuple[int, int]] = []
+    embed_items(frozen_model, items, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (5, 5)
+
+
+def test_an_unreadable_or_blank_picture_is_named(items: Items, frozen_bundle: Path) -> None:
+    model = load(frozen_bundle)
+    Image.new("RGB", (40, 40), "white").save(items.paths[1])
+    with pytest.raises(InkseekError, match=r"1\.png.*blank"):
+        embed_items(model, items)
+    items.paths[1].write_bytes(b"")
+    with pytest.raises(InkseekError, match=r"1\.png.*empty"):
+        embed_items(model, items)
+    items.paths[1].unlink()
+    with pytest.raises(InkseekError, match="no such file"):
+        embed_items(model, items)

@@ -1,0 +1,49 @@
+"""A small real gallery: pictures of shapes, drawn here, embedded by the real frozen model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from inkseek.gallery.search import Gallery, open_gallery
+from inkseek.models.bundle import Model
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 10 circles and 10 crosses of several sizes and colours, an odd name, and an attribution."""
+    folder = tmp_path_factory.mktemp("shapes")
+    for i in range(10):
+        box = (20 + 5 * i, 20, 200, 200 - 3 * i)
+        colour = (20 * i, 100, 200 - 15 * i)
+        for shape in ("circle", "cross"):
+            picture = Image.new("RGB", (240, 220), "white")
+            pen = ImageDraw.Draw(picture)
+            if shape == "circle":
+                pen.ellipse(box, outline=colour, width=10)
+            else:
+                pen.line(box, fill=colour, width=10)
+                pen.line((box[2], box[1], box[0], box[3]), fill=colour, width=10)
+            picture.save(folder / f"{shape}-{i}.png")
+    (folder / "circle-0.png").rename(folder / "circle <img src=x onerror=alert(1)>.png")
+    Image.new("RGB", (60, 40), "teal").save(folder / "scan.tif")
+    (folder / "ATTRIBUTION.txt").write_text("Shapes by Ann, CC BY 4.0\n")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def gallery_path(shapes: Path, frozen_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the shapes."""
+    path = tmp_path_factory.mktemp("gallery") / "shapes.db"
+    gallery = open_gallery(path)
+    gallery.add(shapes, frozen_model)
+    gallery.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def gallery(gallery_path: Path) -> Gallery:
+    """The gallery of the shapes, open."""
+    return open_gallery(gallery_path)
