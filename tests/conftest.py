@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from inkseek.cache import cache_folder
+from inkseek.datasets.dataset import read_split
 from inkseek.models.bundle import Model, frozen, load
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -46,3 +49,22 @@ def frozen_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frozen_model(frozen_bundle: Path) -> Model:
     """The bundle above, loaded."""
     return load(frozen_bundle)
+
+
+@pytest.fixture(scope="session")
+def tiny_quickdraw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """quickdraw-photo's classes, each with two drawings and two photos of a shape of its own; a NON-STANDARD run."""
+    root = tmp_path_factory.mktemp("data") / "quickdraw_photo"
+    names = sorted({*read_split("quickdraw_photo_seen40"), *read_split("quickdraw_photo_unseen12")})
+    for seed, name in enumerate(names):
+        shape = np.random.default_rng(seed).integers(8, 56, (5, 2))
+        for number in range(2):
+            points = [tuple(point) for point in (shape + number).tolist()]
+            sketch, photo = Image.new("L", (64, 64), 255), Image.new("RGB", (64, 64), (90, 140 + number, 90))
+            ImageDraw.Draw(sketch).line([*points, points[0]], fill=0, width=2)
+            ImageDraw.Draw(photo).polygon(points, fill=(200, 60 + seed, 40))
+            for domain, picture, suffix in (("sketch", sketch, "png"), ("photo", photo, "jpg")):
+                path = root / domain / name / f"{number}.{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path)
+    return root

@@ -81,6 +81,18 @@ def test_a_batch_is_all_or_nothing(store: Store) -> None:
     assert not store.has_content(b"a" * 32)
 
 
+def test_a_full_disk_is_one_line_and_loses_nothing(store: Store) -> None:
+    store.add([entry("/p/a.jpg", b"a")])
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(InkseekError, match="disk is full"):
+        store.add([entry(f"/p/{i}.jpg", bytes([i])) for i in range(1, 200)])
+    assert len(store) == 1
+    store._db.execute("PRAGMA max_page_count = 100000")
+    store.add([entry("/p/b.jpg", b"b")])
+    assert len(Store(store.path)) == 2
+
+
 def test_stamps_below_a_folder_are_those_of_no_neighbour(store: Store) -> None:
     names = ["/p/x.jpg", "/p/sub/y.jpg", "/p.jpg", "/pq/z.jpg", "/p0.jpg"]
     store.add([entry(name, bytes([65 + i])) for i, name in enumerate(names)])

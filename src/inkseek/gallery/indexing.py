@@ -7,7 +7,7 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,7 +80,13 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 def index_folder(
-    store: Store, model: Model, folder: Path, *, batch_size: int = 32, progress: Progress | None = None
+    store: Store,
+    model: Model,
+    folder: Path,
+    found: Sequence[Path],
+    *,
+    batch_size: int = 32,
+    progress: Progress | None = None,
 ) -> Report:
     """Bring the store up to date with the pictures below a folder.
 
@@ -91,14 +97,14 @@ def index_folder(
         store: the gallery's file; it must already remember this model.
         model: embeds the pictures.
         folder: an absolute path; an `ATTRIBUTION.txt` in it or above it says whose pictures these are.
+        found: all picture files below it, as `pictures_below` gives them.
         batch_size: pictures in one forward pass and one transaction.
         progress: told how far it is.
 
     Raises:
-        InkseekError: the folder is missing or holds no picture, or the gallery cannot be written.
+        InkseekError: the gallery cannot be written; what was committed before stays.
     """
     start = time.perf_counter()
-    found = pictures_below(folder)
     store.remember_folder(folder, _attribution(folder))
     known = store.stamps_below(folder)
     unreadable: list[Unreadable] = []

@@ -139,7 +139,7 @@ class Gallery:
                 the gallery.
         """
         where = absolute(folder)
-        pictures_below(where)
+        found = pictures_below(where)
         model, reference = self._choose(model)
         record = None if self._store is None else self._store.model
         if record is not None and not rebuild:
@@ -150,7 +150,7 @@ class Gallery:
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
                 self._store.remember_model(new)
             self._model = model
-        return index_folder(self._store, model, where, batch_size=batch_size, progress=progress)
+        return index_folder(self._store, model, where, found, batch_size=batch_size, progress=progress)
 
     def search(self, query: Query, k: int = 20, domain: Domain = "sketch") -> list[Hit]:
         """Return the k pictures most like the query, best first.

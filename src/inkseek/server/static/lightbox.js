@@ -39,7 +39,7 @@ export class Lightbox extends EventTarget {
     this.#position = hits.findIndex((hit) => hit.id === id);
     this.#show();
     this.#dialog.showModal();
-    part("more").focus();
+    part("more").focus({ preventScroll: true });
   }
 
   #step(by) {

@@ -1,0 +1,32 @@
+"""The moving average against its definition."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from inkseek.training.ema import EMA
+
+
+def test_the_average_follows_its_formula() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    ema = EMA(module, 0.9)
+    expected = module[0].weight.detach().clone()
+    for t in range(20):
+        with torch.no_grad():
+            module[0].weight.add_(1.0)
+            module[1].running_mean.add_(1.0)
+        ema.update(module)
+        decay = min(0.9, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * module[0].weight.detach()
+    torch.testing.assert_close(ema.state["0.weight"], expected)
+    torch.testing.assert_close(ema.state["1.running_mean"], module[1].running_mean)
+
+
+def test_decay_zero_is_the_weights_themselves() -> None:
+    module = nn.Linear(3, 3)
+    ema = EMA(module, 0.0)
+    with torch.no_grad():
+        module.weight.mul_(3)
+    ema.update(module)
+    assert torch.equal(ema.state["weight"], module.weight)

@@ -1,0 +1,168 @@
+"""The loop on real pictures: it learns, stops, is killed, goes on, and ends where it would have ended anyway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from inkseek.errors import InkseekError
+from inkseek.models.bundle import load
+from inkseek.training.checkpoint import Checkpoints
+from inkseek.training.log import read_log
+from inkseek.training.recipe import Recipe, load_recipe
+from inkseek.training.trainer import Interrupted, Plan, train
+
+SMALL = [
+    "data.image_size=32",
+    "batch.classes=3",
+    "batch.sketches=2",
+    "batch.photos=2",
+    "optim.steps=8",
+    "validate.every=3",
+    "model.dim=8",
+    "threads=1",
+]
+
+
+class Watcher:
+    """Keeps what a run says; asks it to stop after a step, as Ctrl-C would."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after = stop_after
+        self.steps: list[int] = []
+        self.validations: list[int] = []
+
+    def started(self, plan: Plan, step: int) -> None:
+        self.plan, self.start = plan, step
+
+    def stepped(self, step: int, figures: Mapping[str, float]) -> None:
+        self.steps.append(step)
+        if step == self.stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def validated(self, step: int, metric: str, value: float, best: bool) -> None:
+        self.validations.append(step)
+
+
+def recipe(root: Path, *more: str) -> Recipe:
+    return load_recipe("quickdraw-rdvc", [f"data.root={root}", *SMALL, *more])
+
+
+def run(root: Path, folder: Path, *more: str, resume: bool = False, stop_after: int | None = None) -> Watcher:
+    watcher = Watcher(stop_after)
+    train(recipe(root, *more), folder, name="quickdraw-rdvc", resume=resume, reporter=watcher)
+    return watcher
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    watcher = run(tiny_quickdraw, folder)
+    assert watcher.steps == list(range(1, 9))
+    assert watcher.validations == [3, 6, 8]
+    return folder
+
+
+def weights(folder: Path, which: str = "last") -> dict[str, torch.Tensor]:
+    read = Checkpoints(folder / "checkpoints").read(which)
+    assert read is not None
+    embedder: dict[str, torch.Tensor] = read[0]["embedder"]
+    return embedder
+
+
+def same(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_leaves_what_it_says(uninterrupted: Path) -> None:
+    names = sorted(path.name for path in uninterrupted.iterdir())
+    assert names == ["bundle", "checkpoints", "environment.json", "log.jsonl", "recipe.yaml"]
+    model = load(uninterrupted)
+    assert (model.dim, model.image_size, model.card.recipe) == (8, 32, "quickdraw-rdvc")
+    rows = read_log(uninterrupted / "log.jsonl")
+    assert [row["step"] for row in rows if "validation mAP@all" in row] == [3, 6, 8]
+    (logged,) = (row for row in rows if "loss" in row)
+    assert {"loss", "triplet", "rdvc", "sec", "triplet.active", "triplet.mean", "triplet.variance", "lr"} <= set(logged)
+
+
+def test_the_bundle_is_the_best_checkpoint(uninterrupted: Path) -> None:
+    read = Checkpoints(uninterrupted / "checkpoints").read("best")
+    assert read is not None
+    state = load(uninterrupted).embedder.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in read[0]["ema"].items())
+    values = {r["step"]: r["validation mAP@all"] for r in read_log(uninterrupted / "log.jsonl") if len(r) == 2}
+    assert load(uninterrupted).card.step == max(values, key=lambda step: (values[step], -step))
+
+
+def test_stopped_and_resumed_is_as_never_stopped(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted, match=r"after step 4.*--resume"):
+        run(tiny_quickdraw, folder, stop_after=4)
+    assert run(tiny_quickdraw, folder, resume=True).steps == [5, 6, 7, 8]
+    assert same(folder, uninterrupted)
+    assert load(folder).fingerprint == load(uninterrupted).fingerprint
+    assert read_log(folder / "log.jsonl") == read_log(uninterrupted / "log.jsonl")
+
+
+def test_workers_change_nothing(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    run(tiny_quickdraw, tmp_path / "run", "workers=2")
+    assert same(tmp_path / "run", uninterrupted)
+
+
+def test_killed_and_resumed_is_as_never_killed(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    overrides = [item for override in (*SMALL, f"data.root={tiny_quickdraw}") for item in ("--set", override)]
+    command = [sys.executable, "-m", "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (folder / "checkpoints" / "last").exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert (folder / "checkpoints" / "last").exists()
+    run(tiny_quickdraw, folder, resume=True)
+    assert same(folder, uninterrupted)
+
+
+def test_a_finished_run_is_opened_not_trained(uninterrupted: Path, tiny_quickdraw: Path) -> None:
+    assert run(tiny_quickdraw, uninterrupted, resume=True).steps == []
+
+
+def test_a_folder_is_never_taken_from_another_run(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    with pytest.raises(InkseekError, match="holds a run already"):
+        run(tiny_quickdraw, uninterrupted)
+    with pytest.raises(InkseekError, match="another recipe"):
+        run(tiny_quickdraw, uninterrupted, "seed=5", resume=True)
+    (tmp_path / "letter.txt").write_text("keep me")
+    with pytest.raises(InkseekError, match="not empty and not a run"):
+        run(tiny_quickdraw, tmp_path)
+
+
+def test_a_torn_picture_is_named_and_the_checkpoint_stands(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_quickdraw, root)
+    held_out = {"bicycle", "dog", "lobster", "motorbike", "sailboat", "saxophone"}
+    for folder in (root / "photo").iterdir():
+        if folder.name not in held_out:
+            (folder / "1.jpg").write_bytes((folder / "1.jpg").read_bytes()[:40])
+    with pytest.raises(InkseekError, match=r"1\.jpg"):
+        run(root, tmp_path / "run")
+
+
+def test_another_seed_is_another_run(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    run(tiny_quickdraw, tmp_path / "run", "seed=1")
+    assert not same(tmp_path / "run", uninterrupted)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    with pytest.raises(InkseekError, match=r"the loss is (nan|inf).*lower optim\.lr"):
+        run(tiny_quickdraw, tmp_path / "run", "optim.lr.backbone=1e30", "optim.lr.head=1e30", "validate.every=100")
