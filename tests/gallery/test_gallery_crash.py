@@ -43,10 +43,11 @@ def content(store: Store) -> dict[Path, tuple[Picture, bytes | None]]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_a_kill_loses_at_most_the_batch_in_flight(
-    tmp_path: Path, draw: Draw, frozen_model: Model, frozen_bundle: Path
+    kills: int, tmp_path: Path, draw: Draw, frozen_model: Model, frozen_bundle: Path
 ) -> None:
-    kills, batches = 3, 4
+    batches = 4
     folder, chance = tmp_path / "pictures", random.Random(0)
     draw(folder, 4 * batches * (kills + 2))
     path = tmp_path / "g.db"

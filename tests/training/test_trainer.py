@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -119,16 +121,34 @@ def test_workers_change_nothing(uninterrupted: Path, tiny_quickdraw: Path, tmp_p
     assert same(tmp_path / "run", uninterrupted)
 
 
+def started(root: Path, folder: Path) -> subprocess.Popen[bytes]:
+    overrides = [item for override in (*SMALL, f"data.root={root}") for item in ("--set", override)]
+    command = [sys.executable, "-m", "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(folder), "--resume"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def test_killed_and_resumed_is_as_never_killed(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    overrides = [item for override in (*SMALL, f"data.root={tiny_quickdraw}") for item in ("--set", override)]
-    command = [sys.executable, "-m", "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(tiny_quickdraw, folder)
     while process.poll() is None and not (folder / "checkpoints" / "last").exists():
         time.sleep(0.02)
     process.kill()
     process.wait()
     assert (folder / "checkpoints" / "last").exists()
+    run(tiny_quickdraw, folder, resume=True)
+    assert same(folder, uninterrupted)
+
+
+@pytest.mark.soak
+def test_killed_twenty_times(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    chance = random.Random(0)
+    for _ in range(20):
+        process = started(tiny_quickdraw, folder)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(3, 15))
+        process.kill()
+        process.wait()
     run(tiny_quickdraw, folder, resume=True)
     assert same(folder, uninterrupted)
 

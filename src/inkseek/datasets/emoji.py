@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
@@ -39,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Emoji:
-    code: str
+    name: str
     subcategory: str
     openmoji: Path
     twemoji: Path
@@ -120,7 +121,7 @@ def _render(emoji: _Emoji, folder: Path) -> None:
         return
     pictures["sketch/line"] = line
     for place, svg in pictures.items():
-        target = folder / place / emoji.subcategory / f"{emoji.code}.png"
+        target = folder / place / emoji.subcategory / f"{emoji.name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(render_svg(svg, RENDERED_SIZE))
 
@@ -153,7 +154,9 @@ def _emojis() -> Iterator[_Emoji]:
             continue
         code = _plain(row["unified"])
         if code in openmoji and code in twemoji:
-            yield _Emoji(code, _folder_name(row["subcategory"]), openmoji[code], twemoji[code])
+            # A picture's file is what a search shows of it, so it says more than the code point.
+            name = f"{_plain_word(row['short_name'])}-{code}"
+            yield _Emoji(name, _plain_word(row["subcategory"].replace("&", "and")), openmoji[code], twemoji[code])
 
 
 def _by_code(folder: Path) -> dict[str, Path]:
@@ -166,5 +169,5 @@ def _plain(code: str) -> str:
     return "-".join(part.lstrip("0") for part in code.lower().split("-") if part != "fe0f")
 
 
-def _folder_name(subcategory: str) -> str:
-    return subcategory.replace(" & ", "-and-").replace(" ", "-")
+def _plain_word(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
