@@ -25,12 +25,13 @@ ELSEWHERE = ("inkseek demo", "inkseek serve")
 
 
 @pytest.fixture
-def as_the_reader(tmp_path: Path, tiny_quickdraw: Path, emoji_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the README takes for granted: pictures, a doodle, the data set."""
+def as_the_reader(tmp_path: Path, tiny_quickdraw: Path, frozen_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the README takes for granted: pictures, a doodle, the data set, the demo's model."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(tiny_quickdraw, tmp_path / "datasets" / "quickdraw_photo")
     shutil.copytree(tiny_quickdraw / "photo", tmp_path / "Pictures")
+    shutil.copytree(frozen_bundle, tmp_path / "runs" / "demo" / "bundle")
     shutil.copy(tiny_quickdraw / "sketch" / "ant" / "0.png", tmp_path / "doodle.png")
     load = recipes.load_recipe
     short = ["optim.steps=2", "data.image_size=32", "batch.classes=2", "validate.every=2"]

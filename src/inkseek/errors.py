@@ -9,8 +9,10 @@ from collections.abc import Iterable
 class InkseekError(Exception):
     """A mistake in what came from outside (a path, a recipe, a picture), written for the person who reads it.
 
-    The command line prints it as one line and exits with code 2; anything else that is raised is a bug.
+    The command line prints it as one line and exits with `exit_code`; anything else that is raised is a bug.
     """
+
+    exit_code = 2
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -85,9 +85,9 @@ def test_items_pick_by_domain_class_and_source() -> None:
 
 
 def test_shipped_splits_are_disjoint_and_of_the_stated_sizes() -> None:
-    for name, seen, unseen, pseudo in (("quickdraw_photo", 40, 12, 6), ("emoji", 51, 17, 7)):
+    for name, seen, unseen, pseudo in (("quickdraw_photo", 40, 12, 8), ("emoji", 51, 17, 7)):
         suffixes = (
-            ("_seen40", "_unseen12", "_pseudo_unseen6")
+            ("_seen40", "_unseen12", "_pseudo_unseen8")
             if name == "quickdraw_photo"
             else (
                 "_seen",

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from inkseek.errors import InkseekError
+from inkseek.metrics.measures import Ties
 from inkseek.metrics.names import FORMS, metric
-from inkseek.metrics.ranking import Similarity, Ties, rank
+from inkseek.metrics.ranking import Similarity, rank
 
 
 def names(k: int) -> list[str]:
@@ -175,7 +176,7 @@ def test_counting_and_sorting_find_the_same_places(monkeypatch: pytest.MonkeyPat
     sides = rng.integers(-2, 3, (9, 4)), rng.integers(0, 3, 9), rng.integers(-2, 3, (80, 4)), rng.integers(0, 3, 80)
     found = []
     for few in (0, 1000):
-        monkeypatch.setattr("inkseek.metrics.ranking._FEW", few)
+        monkeypatch.setattr("inkseek.metrics.places._FEW", few)
         found.append(rank(*sides, metrics=names(11), similarity="dot"))
     assert found[0].tie_rate == found[1].tie_rate > 0
     for name, figures in found[0].per_query.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +117,9 @@ def demo(
                 console.print(f"draw at {url} (Ctrl+C stops the server)")
                 serving.open_page(url)
 
-            serving.serve(gallery, port=port, ready=ready)
+            # uvicorn has finished what was under way and passes Ctrl+C on; stopping is what was asked for.
+            with suppress(KeyboardInterrupt):
+                serving.serve(gallery, port=port, ready=ready)
 
 
 def _table(before: Results, after: Results) -> Table:

@@ -41,7 +41,7 @@ def main() -> None:
         app()
     except InkseekError as error:
         sys.stderr.write(f"inkseek: {' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         sys.stderr.write("inkseek: interrupted\n")
         raise SystemExit(130) from None

@@ -20,5 +20,5 @@ def open_quickdraw_photo(root: Path) -> Dataset:
         items=read_sketchy_layout(root),
         seen=read_split("quickdraw_photo_seen40"),
         unseen=read_split("quickdraw_photo_unseen12"),
-        pseudo_unseen=read_split("quickdraw_photo_pseudo_unseen6"),
+        pseudo_unseen=read_split("quickdraw_photo_pseudo_unseen8"),
     )

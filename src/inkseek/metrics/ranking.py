@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from inkseek.errors import InkseekError
-from inkseek.metrics.names import Metric, metric
+from inkseek.metrics.measures import Ties, measure
+from inkseek.metrics.names import metric
+from inkseek.metrics.places import Floats, Ints, find_places
 
 Similarity = Literal["cosine", "dot", "euclidean"]
-Ties = Literal["expected", "pessimistic", "optimistic"]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _BLOCK_BYTES = 2**26
 _VISIBLE = 5e-5  # half a unit of the last digit that tables print
-_FEW = 16  # up to here, counting what scores higher reads a row less often than sorting it does
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +158,9 @@ def rank(
             relevant[index] = (mine > -np.inf).sum(axis=1)
             if not (kept := relevant[index] > 0).all():
                 index, mine, scores = index[kept], mine[kept], scores[kept]
-            places = _places(scores, mine, relevant[index], pool, workers)
+            places = find_places(scores, mine, relevant[index], pool, workers)
             tied += places.tied
-            for name, figures in _measure(places, wanted, ties):
+            for name, figures in measure(places, wanted, ties):
                 per_query[name][index] = figures
 
     for name, upper in bounded.items():
@@ -202,217 +199,6 @@ class _Scores:
         if self.half_square is not None:
             scores -= self.half_square  # q.g - |g|^2 / 2 orders a query's row as -|q - g|^2 does
         return scores if self.copies is None else scores[:, self.copies]
-
-
-@dataclass(frozen=True, eq=False)
-class _Places:
-    """Where the relevant items of n queries stand, best first; each array is [n, R_max], padded where not `valid`.
-
-    Items of equal score form a group: `ahead` items score higher than the group, `size` items are in it, `own_ahead`
-    relevant items score higher and `own` relevant items are in it.
-    """
-
-    ahead: Ints
-    size: Ints
-    own_ahead: Ints
-    own: Ints
-    count: Ints
-
-    @cached_property
-    def valid(self) -> npt.NDArray[np.bool_]:
-        result: npt.NDArray[np.bool_] = np.arange(self.ahead.shape[1]) < self.count[:, None]
-        return result
-
-    @cached_property
-    def undecided(self) -> npt.NDArray[np.bool_]:
-        """Relevant items that share their score with an irrelevant one."""
-        return self.valid & (self.size > self.own)
-
-    @property
-    def tied(self) -> int:
-        return int(self.undecided.sum())
-
-    def ordered(self, ties: Literal["pessimistic", "optimistic"]) -> _Places:
-        """Decide every tie: relevant items stand behind, or before, the irrelevant ones of their group."""
-        nth = np.broadcast_to(np.arange(self.ahead.shape[1]), self.ahead.shape)
-        behind = self.size - self.own if ties == "pessimistic" else 0
-        one = np.ones_like(self.ahead)
-        return _Places(self.ahead + (nth - self.own_ahead) + behind, one, nth, one, self.count)
-
-    def hits(self, top: Ints | int) -> Floats:
-        """Return [n]: the expected number of relevant items in the top (an int, or one a query)."""
-        share = np.clip((np.reshape(top, (-1, 1)) - self.ahead) / self.size, 0.0, 1.0)
-        return _sum(share, self.valid)
-
-    def precisions(self, top: Ints | int) -> Floats:
-        """Return [n]: the expected sum of precision at the relevant items in the top.
-
-        At the j-th place of a group, which is relevant with probability own/size, the items of the group before it hold
-        (j-1)(own-1)/(size-1) relevant ones; summing over j gives harmonic numbers.
-        """
-        places = np.clip(np.reshape(top, (-1, 1)) - self.ahead, 0, self.size)
-        alone = (self.own_ahead + 1) / (self.ahead + 1) * places
-        if not (self.size > 1).any():
-            return _sum(alone, self.valid)
-        harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int((self.ahead + self.size).max()) + 1))])
-        slope = (self.own - 1) / np.maximum(self.size - 1, 1)
-        spread = slope * places + (self.own_ahead + 1 - slope * (self.ahead + 1)) * (
-            harmonic[self.ahead + places] - harmonic[self.ahead]
-        )
-        return _sum(np.where(self.size == 1, alone, spread / self.size), self.valid)
-
-    def interpolated(self, top: int) -> Floats:
-        """Return [n]: the sum of VOC-interpolated precision in the top; ties must have been decided."""
-        inside = self.valid & (self.ahead < top)
-        precision = np.where(inside, (self.own_ahead + 1) / (self.ahead + 1), 0.0)
-        return _sum(np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1], inside)
-
-    def first(self, figure: _OfFirst) -> Floats:
-        """Return [n]: a figure of the first relevant item's rank, expected over the orders of its group."""
-        ahead, size, own = self.ahead[:, 0], self.size[:, 0], self.own[:, 0]
-        result = figure.at(ahead + 1)
-        tied = np.flatnonzero(size > own)
-        if not len(tied):
-            return result
-        groups, which = np.unique(np.stack([ahead[tied], size[tied], own[tied]], axis=1), axis=0, return_inverse=True)
-        result[tied] = np.array([figure.expected(*map(int, group)) for group in groups])[which.reshape(-1)]
-        return result
-
-
-class _OfFirst:
-    """A figure that the rank of the first relevant item decides: a hit in the top K, or 1/rank where K is None."""
-
-    def __init__(self, top: int | None) -> None:
-        self.top = top
-
-    def at(self, rank: Ints) -> Floats:
-        return 1.0 / rank if self.top is None else (rank <= self.top).astype(np.float64)
-
-    def expected(self, ahead: int, size: int, own: int) -> float:
-        """The first relevant item is the k-th of its group with probability C(size-k, own-1) / C(size, own)."""
-        k = np.arange(1, size - own + 1)
-        probability = own / size * np.concatenate([[1.0], np.cumprod((size - k - own + 1) / (size - k))])
-        return min(1.0, float(probability @ self.at(np.arange(ahead + 1, ahead + size - own + 2))))
-
-
-def _measure(places: _Places, wanted: Iterable[Metric], ties: Ties) -> Iterable[tuple[str, Floats]]:
-    """Yield (name, [n]) for each metric, and the upper bound too where `expected` has no closed form."""
-    decided = bool(not places.undecided.any())
-    worst = places.ordered("pessimistic")
-    best = worst if decided else places.ordered("optimistic")
-    taken = {"expected": worst if decided else places, "pessimistic": worst, "optimistic": best}[ties]
-    for m in wanted:
-        if m.open_under_ties:
-            low, high = _bounds(places, worst, best, m)
-            yield m.name, high if ties == "optimistic" else low
-            if ties == "expected":
-                yield f"{m.name} optimistic", high
-        else:
-            yield m.name, _closed(taken, m)
-
-
-def _closed(places: _Places, m: Metric) -> Floats:
-    """A metric whose expectation over ties has a closed form."""
-    r = places.count
-    if m.kind == "reciprocal rank" or m.kind == "hit":
-        return places.first(_OfFirst(m.cutoff))
-    # A whole ranking is the top of a length that none reaches.
-    cutoff = np.full_like(r, np.iinfo(np.int64).max if m.cutoff is None else m.cutoff)
-    top = {"R": r, "min": np.minimum(r, cutoff)}.get(m.denominator, cutoff)
-    if m.kind == "precision":
-        return np.asarray(places.hits(top) / top)
-    return np.asarray(places.precisions(top) / {"strict": np.minimum(r, top), "/K": top}.get(m.denominator, r))
-
-
-def _bounds(places: _Places, worst: _Places, best: _Places, m: Metric) -> tuple[Floats, Floats]:
-    """The smallest and largest value of a VOC or lenient AP over all orders of tied items."""
-    r = places.count
-    top = m.cutoff or np.iinfo(np.int64).max
-    low: Floats
-    high: Floats
-    low, high = (p.interpolated(top) if m.interpolated else p.precisions(top) for p in (worst, best))
-    if m.denominator != "lenient":
-        divisor = {"strict": np.minimum(r, top), "/K": np.full_like(r, top)}.get(m.denominator, r)
-        return low / divisor, high / divisor
-    low, high = low / np.maximum(worst.hits(top), 1.0), high / np.maximum(best.hits(top), 1.0)
-    # One more hit raises the divisor too, so where the cut-off runs through a group every number of hits is tried.
-    across = places.undecided & (places.ahead < top) & (places.ahead + places.size > top)
-    for row in np.flatnonzero(across.any(axis=1)):
-        column = int(across[row].argmax())
-        ahead, size, own = (int(part[row, column]) for part in (places.ahead, places.size, places.own))
-        for bound, decided, pick in ((low, worst, np.min), (high, best, np.max)):
-            before = (np.arange(column) + 1) / (decided.ahead[row, :column] + 1)
-            bound[row] = pick(_lenient(before, ahead, size, own, top, first=decided is best, voc=m.interpolated))
-    return low, high
-
-
-def _lenient(before: Floats, ahead: int, size: int, own: int, top: int, *, first: bool, voc: bool) -> Floats:
-    """Lenient AP for every possible number of hits in a group that the cut-off runs through.
-
-    Args:
-        before: [b] precisions at the relevant items ahead of the group.
-        ahead: items ahead of the group.
-        size: items in the group.
-        own: relevant items in the group.
-        top: the cut-off, inside the group.
-        first: whether the hits stand first among the group's places in the top, or last.
-        voc: whether precision is interpolated.
-    """
-    slots, b = top - ahead, len(before)
-    hits = np.arange(max(0, slots - (size - own)), min(own, slots) + 1)
-    h = np.arange(1, slots + 1)
-    if voc:
-        # Precision rises along hits that stand in a row, so the last hit's is the interpolated one of them all.
-        peak = (hits > 0) * (b + hits) / (np.maximum(ahead + hits, 1) if first else top)
-        rising = np.maximum.accumulate(before[::-1])
-        below = np.searchsorted(rising, peak)
-        from_right = np.append(np.cumsum(rising[::-1])[::-1], 0.0)
-        total = below * peak + from_right[below] + hits * peak
-    else:
-        if first:
-            step = (b + h) / (ahead + h)
-        else:  # one hit more before the others adds its own precision and lifts the numerator of each of the others
-            share = 1.0 / (top - h + 1)
-            step = (b + 1) * share + np.cumsum(share) - share
-        total = before.sum() + np.concatenate([[0.0], np.cumsum(step)])[hits]
-    return np.asarray(total / np.maximum(b + hits, 1), dtype=np.float64)
-
-
-def _places(
-    scores: npt.NDArray[np.float32], mine: npt.NDArray[np.float32], count: Ints, pool: ThreadPoolExecutor, workers: int
-) -> _Places:
-    """Find the places of the relevant scores `mine` [n, R_max], descending, in `scores` [n, G], whose rows it sorts."""
-    g = scores.shape[1]
-    ahead = np.full(mine.shape, g, dtype=np.int64)
-    size = np.ones(mine.shape, dtype=np.int64)
-
-    def place(rows: range) -> None:
-        for i in rows:
-            n = int(count[i])
-            row, wanted = scores[i], mine[i, :n]
-            if n <= _FEW:
-                for j in range(n):
-                    ahead[i, j] = np.count_nonzero(row > wanted[j])
-                    size[i, j] = np.count_nonzero(row == wanted[j])
-            else:
-                row.sort()
-                right = row.searchsorted(wanted[::-1], side="right")[::-1]
-                ahead[i, :n] = g - right
-                size[i, :n] = right - row.searchsorted(wanted[::-1], side="left")[::-1]
-
-    step = -(-len(scores) // workers) or 1
-    list(pool.map(place, [range(at, min(at + step, len(scores))) for at in range(0, len(scores), step)]))
-
-    nth = np.arange(mine.shape[1])
-    if not (size > 1).any():
-        return _Places(ahead, size, np.broadcast_to(nth, mine.shape), size, count)
-    new = np.ones(mine.shape, dtype=bool)
-    new[:, 1:] = ahead[:, 1:] != ahead[:, :-1]
-    own_ahead = np.maximum.accumulate(np.where(new, nth, 0), axis=1)
-    ends = np.full(mine.shape, mine.shape[1], dtype=np.int64)
-    ends[:, :-1] = np.where(new[:, 1:], nth[1:], mine.shape[1])
-    own = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1] - own_ahead
-    return _Places(ahead, size, own_ahead, own, count)
 
 
 class _Own:
@@ -460,10 +246,6 @@ def _unit(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _longest(x: npt.NDArray[np.float32]) -> float:
     return float(np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64).max()))
-
-
-def _sum(values: npt.NDArray[Any], where: npt.NDArray[np.bool_]) -> Floats:
-    return np.asarray(np.sum(values, axis=1, where=where, dtype=np.float64))
 
 
 def _mean(values: Floats) -> float:

@@ -70,6 +70,8 @@ class Plan:
 class Interrupted(InkseekError):
     """The run was asked to stop, and did so after saving."""
 
+    exit_code = 130
+
 
 def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Reporter) -> Model:
     """Run a recipe and return the model of its best checkpoint, which `run/bundle` then holds.
