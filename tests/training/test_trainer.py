@@ -179,6 +179,15 @@ def test_a_torn_picture_is_named_and_the_checkpoint_stands(tiny_quickdraw: Path,
         run(root, tmp_path / "run")
 
 
+def test_without_validation_all_seen_classes_train_and_the_last_step_is_kept(
+    tiny_quickdraw: Path, tmp_path: Path
+) -> None:
+    watcher = run(tiny_quickdraw, tmp_path / "run", "validate.on=none")
+    assert watcher.validations == []
+    assert len(set(watcher.plan.training.labels.tolist())) == 40
+    assert load(tmp_path / "run").card.step == 8
+
+
 def test_another_seed_is_another_run(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
     run(tiny_quickdraw, tmp_path / "run", "seed=1")
     assert not same(tmp_path / "run", uninterrupted)

@@ -38,5 +38,5 @@ def train(
     console = Console(stderr=True)
     with RichReporter(console) as reporter:
         model = run_training(resolved, folder, name=name, resume=resume, reporter=reporter)
-    console.print(f"best: step {model.card.step}; the model is in {folder}")
+    console.print(f"kept: step {model.card.step}; the model is in {folder}")
     console.print(f"next: inkseek evaluate {folder}")

@@ -75,7 +75,8 @@ def summary(plan: Plan) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     sketches, photos = len(items.of(domain="sketch")), len(items.of(domain="photo"))
-    held, unseen = len(plan.dataset.pseudo_unseen), len(plan.dataset.unseen)
+    held = len(plan.dataset.pseudo_unseen) if recipe.validate_.on == "pseudo-unseen" else 0
+    unseen = len(plan.dataset.unseen)
     classes = len(plan.dataset.seen) - held
     table.add_row("data", f"{plan.dataset.name}: {classes} classes, {sketches} sketches, {photos} photos")
     table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
@@ -88,5 +89,8 @@ def summary(plan: Plan) -> Table:
     batch = recipe.batch
     table.add_row("batch", f"{batch.classes} classes x ({batch.sketches} sketches + {batch.photos} photos)")
     table.add_row("objective", ", ".join(f"{name} {options or {}}" for name, options in recipe.objective.items()))
-    table.add_row("steps", f"{recipe.optim.steps}, measured every {recipe.validate_.every}; seed {recipe.seed}")
+    kept = "the best is kept" if held else "the last is kept"
+    table.add_row(
+        "steps", f"{recipe.optim.steps}, a checkpoint every {recipe.validate_.every}, {kept}; seed {recipe.seed}"
+    )
     return table

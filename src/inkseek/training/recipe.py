@@ -82,10 +82,15 @@ class Optim(_Part):
 
 
 class Validate(_Part):
-    """How often a checkpoint is written and measured, on which held-out seen classes, by which metric."""
+    """How often a checkpoint is written, and how one is chosen.
+
+    On `pseudo-unseen` the data set's held-out seen classes measure every checkpoint by the metric, and the best is
+    kept. On `none` all seen classes are trained on, nothing is measured, and the last is kept: for settings that have
+    been chosen with held-out classes before.
+    """
 
     every: int = Field(default=100, ge=1)
-    on: Literal["pseudo-unseen"] = "pseudo-unseen"
+    on: Literal["pseudo-unseen", "none"] = "pseudo-unseen"
     metric: str = "mAP@all"
 
 

@@ -90,8 +90,9 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     dataset = open_dataset(recipe.data.name, recipe.data.root)
-    training = dataset.training()
-    protocol = protocols.protocol_of(dataset, recipe.validate_.on)
+    validating = recipe.validate_.on != "none"
+    training = dataset.training(hold_out=validating)
+    protocol = protocols.protocol_of(dataset, "pseudo-unseen") if validating else None
     batches = PKBatches(training, seed=recipe.seed, **recipe.batch.model_dump())
 
     torch.manual_seed(recipe.seed)
@@ -160,8 +161,9 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
             reporter.stepped(step, row)
 
             last = step == recipe.optim.steps
-            improved = False
-            if due := step % recipe.validate_.every == 0 or last:
+            due = step % recipe.validate_.every == 0 or last
+            improved = due and protocol is None
+            if due and protocol is not None:
                 metric = recipe.validate_.metric
                 value = _validate(_averaged(model, ema), protocol, metric)
                 improved = value > best
