@@ -27,9 +27,10 @@ def demo(
     serve: Annotated[bool, typer.Option(help="Serve the drawing page in the end.")] = True,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")] = 8765,
 ) -> None:
-    r"""Learn, measure, report and search on the embedded emoji set: a few minutes on two cores, no network.
+    r"""Learn, measure, report and draw on the embedded emoji set.
 
-    What is there already is used again, so a second run starts the page within seconds.
+    It takes a few minutes on two cores and no network. What is there already is used again, so a second run starts the
+    page within seconds.
 
     \b
     Examples:

@@ -20,7 +20,9 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Append a row to this CSV of results.")] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into the run's folder.")] = True,
 ) -> None:
-    r"""Measure a model on the unseen classes of a protocol, every metric named with its convention.
+    r"""Measure a model on a protocol's unseen classes.
+
+    Every metric is named with its convention; a run also gets a report with curves and retrieval grids.
 
     \b
     Examples:
@@ -57,7 +59,8 @@ def evaluate(
     typer.echo(after.results.to_json() if as_json else str(after.results))
     if csv is not None:
         command = shlex.join(["inkseek", *sys.argv[1:]])
-        after.results.to_csv(csv, command=command, recipe=loaded.card.recipe, seed=recipe.seed if recipe else "")
+        name = loaded.card.recipe or after.results.model
+        after.results.to_csv(csv, command=command, recipe=name, seed=recipe.seed if recipe else "")
         console.print(f"a row was added to {csv}")
     if report and recipe is not None:
         baseline = frozen(loaded.card.backbone, loaded.card.image_size)

@@ -19,12 +19,13 @@ def index(
         bool, typer.Option("--rebuild", help="Embed everything again when the model is another one.")
     ] = False,
 ) -> None:
-    r"""Make a folder of pictures searchable, or bring its gallery up to date.
+    r"""Make a folder of pictures searchable.
 
-    Only new content is embedded; moved and deleted files are followed. It can be stopped at any time: the next run goes
-    on. Pictures stay where they are.
+    A gallery that is there is brought up to date: only new content is embedded; moved and deleted files are followed.
+    It can be stopped at any time: the next run goes on. Pictures stay where they are.
 
     \b
+    Examples:
       inkseek index ~/Pictures --gallery photos.db --model runs/quickdraw-rdvc
       inkseek index ~/Pictures --gallery photos.db
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import typer
@@ -23,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for verb in (demo, train, evaluate, index, search, serve):
-    app.command()(verb)
+    # A backspace tells click not to rewrap the examples; a docstring spells it out.
+    app.command(help=inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
 
 
 @app.callback(invoke_without_command=True)

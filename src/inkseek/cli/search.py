@@ -18,9 +18,12 @@ def search(
     ] = "sketch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    r"""Find the pictures most like a drawing; the score is the cosine similarity.
+    r"""Find the pictures most like a drawing.
+
+    The score is the cosine similarity of the embeddings.
 
     \b
+    Examples:
       inkseek search doodle.png --gallery photos.db -k 10
       inkseek search beach.jpg --gallery photos.db --as photo --json
     """

@@ -19,9 +19,12 @@ def serve(
     ] = None,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
-    r"""Serve the drawing page and the HTTP API of a gallery, on this machine alone unless told otherwise.
+    r"""Serve a gallery's drawing page and HTTP API.
+
+    It listens on this machine alone unless told otherwise.
 
     \b
+    Examples:
       inkseek serve --gallery photos.db
       INKSEEK_TOKEN=... inkseek serve --gallery photos.db --host 0.0.0.0
     """

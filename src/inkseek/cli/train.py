@@ -17,7 +17,9 @@ def train(
     run: Annotated[Path | None, typer.Option(help="The run's folder; runs/<recipe> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
 ) -> None:
-    r"""Train a model; it ends up in the run's folder, ready for evaluate, index and search.
+    r"""Train a model by a recipe.
+
+    The model ends up in the run's folder, ready for evaluate, index and search.
 
     \b
     Examples:
