@@ -30,27 +30,17 @@ def index(
       inkseek index ~/Pictures --gallery photos.db
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
     from inkseek.cli.printable import printable
+    from inkseek.cli.progress import bar
     from inkseek.errors import InkseekError
     from inkseek.gallery.search import open_gallery
 
-    class Speed(ProgressColumn):
-        def render(self, task: object) -> Text:
-            speed = getattr(task, "speed", None)
-            return Text(f"{speed:.0f} pictures/s" if speed else "")
-
     console = Console(stderr=True, highlight=False)
     opened = open_gallery(gallery)
-    columns = (TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=None)
-            report = opened.add(
-                folder, model, rebuild=rebuild, progress=lambda done, of: bar.update(task, completed=done, total=of)
-            )
+        with bar(console, "indexing") as progress:
+            report = opened.add(folder, model, rebuild=rebuild, progress=progress)
         held = len(opened)
     finally:
         opened.close()

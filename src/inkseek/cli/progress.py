@@ -1,4 +1,4 @@
-"""One progress bar with time left, for whatever counts (done, in all)."""
+"""One progress bar with speed and time left, for whatever counts (done, in all)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Speed(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed of late, or nothing before there is one."""
+        return Text(f"{task.speed:.0f}/s" if task.speed else "")
 
 
 @contextmanager
@@ -16,10 +34,13 @@ def bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn(f"[bold]{what}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

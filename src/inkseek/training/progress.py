@@ -13,6 +13,10 @@ from rich.table import Table
 from inkseek.training.trainer import Plan
 
 
+# Where no bar can move (a log file, a batch job), a line says now and then how far the run is.
+_LINE_EVERY = 50
+
+
 class RichReporter:
     """Prints to a console; a context manager, so that the bar is gone whatever happens.
 
@@ -31,6 +35,7 @@ class RichReporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
             console=console,
+            disable=not console.is_terminal,
         )
         self._batch = 0
         self._since = time.monotonic()
@@ -61,7 +66,10 @@ class RichReporter:
         self._bar.update(self._task, completed=step)
         if figures:
             rate = self._steps * self._batch / max(time.monotonic() - self._since, 1e-9)
-            self._bar.update(self._task, figures=f"{rate:.0f} pictures/s, loss {figures['loss']:.3f}")
+            said = f"{rate:.0f} pictures/s, loss {figures['loss']:.3f}"
+            self._bar.update(self._task, figures=said)
+            if not self._console.is_terminal and step % _LINE_EVERY == 0:
+                self._console.print(f"step {step}: {said}")
 
     def validated(self, step: int, metric: str, value: float, best: bool) -> None:
         """Print one line."""
