@@ -12,7 +12,6 @@ from rich.table import Table
 
 from inkseek.training.trainer import Plan
 
-
 # Where no bar can move (a log file, a batch job), a line says now and then how far the run is.
 _LINE_EVERY = 50
 
