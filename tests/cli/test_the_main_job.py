@@ -31,7 +31,15 @@ def test_train_evaluate_index_search(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_quickdraw: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    small = ("data.image_size=32", "batch.classes=3", "optim.steps=3", "validate.every=3", "model.dim=8", "seed=4")
+    small = (
+        "data.image_size=32",
+        "batch.classes=3",
+        "optim.steps=3",
+        "validate.every=3",
+        "model.dim=8",
+        "seed=4",
+        "validate.on=pseudo-unseen",
+    )
     sets = [item for override in small for item in ("--set", override)]
     run(monkeypatch, "train", "quickdraw-rdvc", "--root", tiny_quickdraw, *sets)
     said = capsys.readouterr().err

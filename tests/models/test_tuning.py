@@ -46,3 +46,10 @@ def test_full_with_live_batchnorm_moves_the_statistics() -> None:
     changed = step(network(), "full", "live")
     assert changed["backbone.bn1.running_mean"]
     assert changed["backbone.bn1.weight"]
+
+
+def test_frozen_statistics_let_scales_and_shifts_learn() -> None:
+    changed = step(network(), "full", "frozen-statistics")
+    assert changed["backbone.bn1.weight"]
+    assert changed["backbone.bn1.bias"]
+    assert not any(changed[key] for key in changed if "running" in key)

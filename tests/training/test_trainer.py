@@ -32,6 +32,8 @@ SMALL = [
     "optim.steps=8",
     "validate.every=3",
     "model.dim=8",
+    "model.head=kept",
+    "validate.on=pseudo-unseen",
     "threads=1",
 ]
 
@@ -186,6 +188,17 @@ def test_without_validation_all_seen_classes_train_and_the_last_step_is_kept(
     assert watcher.validations == []
     assert len(set(watcher.plan.training.labels.tolist())) == 40
     assert load(tmp_path / "run").card.step == 8
+
+
+def test_a_dropped_head_leaves_the_backbones_feature(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    run(tiny_quickdraw, tmp_path / "kept", "model.head=kept")
+    run(tiny_quickdraw, tmp_path / "dropped", "model.head=dropped")
+    assert same(tmp_path / "kept", tmp_path / "dropped")
+    kept, dropped = load(tmp_path / "kept"), load(tmp_path / "dropped")
+    assert (kept.dim, dropped.dim) == (8, 1280)
+    if kept.card.step == dropped.card.step:
+        state = kept.embedder.state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in dropped.embedder.state_dict().items())
 
 
 def test_another_seed_is_another_run(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:

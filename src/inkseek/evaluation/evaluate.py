@@ -211,6 +211,4 @@ def _name(model: Model) -> str:
     if model.path is not None:
         folder = model.path.resolve()
         return folder.parent.name if folder.name == "bundle" else folder.name
-    if model.card.dim is None:
-        return f"frozen:{model.card.backbone}@{model.card.image_size}"
-    return model.card.recipe or model.card.backbone
+    return model.card.recipe or f"frozen:{model.card.backbone}@{model.card.image_size}"

@@ -25,6 +25,10 @@ class Embedder(nn.Module):
         self.head: nn.Module = nn.Identity() if dim is None else nn.Linear(feature_dim(backbone), dim)
         self.dim = feature_dim(backbone) if dim is None else dim
 
+    def without_head(self) -> Embedder:
+        """Return the backbone's feature as the embedding; the backbone is shared."""
+        return Embedder(self.backbone, None)
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the raw embeddings of a normalised batch."""
         return cast(torch.Tensor, self.head(self.backbone(pixels)))

@@ -10,13 +10,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from inkseek.models.embedder import Embedder
 
 Tune = Literal["full", "head"]
-BatchNormMode = Literal["frozen", "live"]
+BatchNormMode = Literal["frozen", "frozen-statistics", "live"]
 
 
 def apply_tuning(embedder: Embedder, tune: Tune, batchnorm: BatchNormMode) -> None:
     """Set `requires_grad` throughout: `full` trains backbone and head, `head` the head alone.
 
-    With `batchnorm="frozen"` the backbone's BatchNorm layers learn nothing either, as in SEC's code (METHODS.md C).
+    With `batchnorm="frozen"` the backbone's BatchNorm layers learn nothing either, as in SEC's code; with
+    `frozen-statistics` their scales and shifts learn, and only the running means and variances stay; with `live` both
+    follow the batches.
     """
     for parameter in embedder.backbone.parameters():
         parameter.requires_grad_(tune == "full")
@@ -34,7 +36,7 @@ def set_train_mode(embedder: Embedder, tune: Tune, batchnorm: BatchNormMode) -> 
     embedder.train()
     if tune == "head":
         embedder.backbone.eval()
-    if batchnorm == "frozen":
+    if batchnorm != "live":
         for module in embedder.backbone.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()

@@ -89,9 +89,10 @@ def summary(plan: Plan) -> Table:
     table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
     table.add_row(
         "model",
-        f"{recipe.model.backbone} at {recipe.data.image_size} px, {recipe.model.dim} numbers an embedding, "
+        f"{recipe.model.backbone} at {recipe.data.image_size} px, {plan.dim} numbers an embedding, "
         f"{plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
-        f"BatchNorm {recipe.model.batchnorm})",
+        f"BatchNorm {recipe.model.batchnorm})"
+        + (", head dropped after training" if recipe.model.head == "dropped" else ""),
     )
     batch = recipe.batch
     table.add_row("batch", f"{batch.classes} classes x ({batch.sketches} sketches + {batch.photos} photos)")

@@ -32,10 +32,16 @@ class Data(_Part):
 
 
 class ModelPart(_Part):
-    """The network and what of it learns."""
+    """The network and what of it learns.
+
+    With `dim: null` there is no head: the embedding is the backbone's own feature. With `head: dropped` losses see the
+    head's output, but what is measured and kept is the feature below it, as with the projection head of SimCLR (Chen et
+    al., ICML 2020): the head takes upon itself what only the seen classes need.
+    """
 
     backbone: str = "tf_efficientnet_lite0"
-    dim: int = Field(default=256, ge=2, le=8192)
+    dim: int | None = Field(default=256, ge=2, le=8192)
+    head: Literal["kept", "dropped"] = "kept"
     tune: Tune = "full"
     batchnorm: BatchNormMode = "frozen"
 

@@ -63,6 +63,7 @@ class Plan:
     recipe: Recipe
     dataset: Dataset
     training: Items
+    dim: int
     trained_parameters: int
     parameters: int
 
@@ -125,7 +126,7 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
         best = -math.inf if figures["best"] is None else float(figures["best"])
     log = Log(run / "log.jsonl", keep=start)
     trained = sum(p.numel() for group in groups.values() for p in group)
-    plan = Plan(recipe, dataset, training, trained, sum(p.numel() for p in embedder.parameters()))
+    plan = Plan(recipe, dataset, training, embedder.dim, trained, sum(p.numel() for p in embedder.parameters()))
     reporter.started(plan, start)
 
     pixels = TrainingPixels(training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
@@ -165,7 +166,8 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
             improved = due and protocol is None
             if due and protocol is not None:
                 metric = recipe.validate_.metric
-                value = _validate(_averaged(model, ema), protocol, metric)
+                measured = _averaged(model, ema.state, recipe, step=step, path=None)
+                value = _validate(measured, protocol, metric)
                 improved = value > best
                 best = max(best, value)
                 log.write(step, {f"validation {metric}": value})
@@ -184,7 +186,7 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
                 checkpoints.write(step, state, {"best": best if math.isfinite(best) else None}, best=improved)
             if stop.is_set() and not last:
                 raise Interrupted(f"{run}: stopped after step {step}, which is saved; go on with --resume")
-    return _finish(run, model, checkpoints)
+    return _finish(run, model, recipe, checkpoints)
 
 
 def _optimiser(recipe: Recipe, groups: Mapping[str, list[torch.nn.Parameter]]) -> torch.optim.Optimizer:
@@ -212,17 +214,10 @@ def _collate(rows: list[tuple[npt.NDArray[np.uint8], int]]) -> tuple[Tensor, npt
 
 def _batch(embeddings: Tensor, items: Items, index: npt.NDArray[np.int64]) -> Batch:
     """Sketches against photos; a batch holds its sketches first."""
-    sketches = int((items.domains[index] == "sketch").sum())
-    anchors, candidates = index[:sketches], index[sketches:]
-    return Batch(
-        embeddings[:sketches],
-        torch.from_numpy(items.labels[anchors]),
-        embeddings[sketches:],
-        torch.from_numpy(items.labels[candidates]),
-        instances=(torch.from_numpy(items.instances[anchors]), torch.from_numpy(items.instances[candidates]))
-        if items.paired
-        else None,
-    )
+    labels, instances = torch.from_numpy(items.labels[index]), torch.from_numpy(items.instances[index])
+    n = int((items.domains[index] == "sketch").sum())
+    pair = (instances[:n], instances[n:]) if items.paired else None
+    return Batch(embeddings[:n], labels[:n], embeddings[n:], labels[n:], instances=pair)
 
 
 def _figures(
@@ -243,21 +238,22 @@ def _validate(model: Model, protocol: protocols.Protocol, metric: str) -> float:
     return evaluation.results.metrics[metric]
 
 
-def _averaged(model: Model, ema: EMA) -> Model:
-    """The model with the averaged weights; its fingerprint is theirs."""
+def _averaged(model: Model, weights: Mapping[str, Tensor], recipe: Recipe, *, step: int, path: Path | None) -> Model:
+    """The model as it is measured and kept: with averaged weights, and without the head where the recipe drops it."""
     embedder = copy.deepcopy(model.embedder)
-    embedder.load_state_dict(ema.state)
-    return Model(embedder, model.card)
+    embedder.load_state_dict(weights)
+    card = model.card.model_copy(update={"step": step})
+    if recipe.model.head == "dropped":
+        embedder, card = embedder.without_head(), card.model_copy(update={"dim": None})
+    return Model(embedder, card, path=path)
 
 
-def _finish(run: Path, model: Model, checkpoints: Checkpoints) -> Model:
+def _finish(run: Path, model: Model, recipe: Recipe, checkpoints: Checkpoints) -> Model:
     found = checkpoints.read("best")
     if found is None:
         raise InkseekError(f"{run}: no checkpoint was written; remove the folder and train again")
     state, _ = found
-    embedder = copy.deepcopy(model.embedder)
-    embedder.load_state_dict(state["ema"])
-    best = Model(embedder, model.card.model_copy(update={"step": int(state["step"])}), path=run)
+    best = _averaged(model, state["ema"], recipe, step=int(state["step"]), path=run)
     best.save(run / "bundle")
     return best
 
