@@ -146,5 +146,5 @@ def test_augmentation_with_everything_off_changes_nothing() -> None:
     off = Augmentation(flip=0, rotation=0, scale=1, stroke=0, colour=0, grey=0)
     pixels = prepare(drawing((200, 200), (30, 40), 120), "sketch", 64)
     for domain in ("sketch", "photo"):
-        changed = off(pixels, domain, np.random.default_rng(0))  # type: ignore[arg-type]
+        changed = off(pixels, domain, np.random.default_rng(0))
         assert np.abs(changed.astype(int) - pixels).max() <= 1

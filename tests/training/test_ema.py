@@ -8,19 +8,25 @@ from torch import nn
 from inkseek.training.ema import EMA
 
 
+def running(norm: nn.BatchNorm1d) -> torch.Tensor:
+    assert norm.running_mean is not None
+    return norm.running_mean
+
+
 def test_the_average_follows_its_formula() -> None:
-    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    linear, norm = nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)
+    module = nn.Sequential(linear, norm)
     ema = EMA(module, 0.9)
-    expected = module[0].weight.detach().clone()
+    expected = linear.weight.detach().clone()
     for t in range(20):
         with torch.no_grad():
-            module[0].weight.add_(1.0)
-            module[1].running_mean.add_(1.0)
+            linear.weight.add_(1.0)
+            running(norm).add_(1.0)
         ema.update(module)
         decay = min(0.9, (1 + t) / (10 + t))
-        expected = decay * expected + (1 - decay) * module[0].weight.detach()
+        expected = decay * expected + (1 - decay) * linear.weight.detach()
     torch.testing.assert_close(ema.state["0.weight"], expected)
-    torch.testing.assert_close(ema.state["1.running_mean"], module[1].running_mean)
+    torch.testing.assert_close(ema.state["1.running_mean"], running(norm))
 
 
 def test_decay_zero_is_the_weights_themselves() -> None:
