@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,9 @@ def serve(
 
     opened = open_gallery(gallery)
     try:
-        serving.serve(opened, host, port, token=token, ready=ready)
-    except KeyboardInterrupt:
-        # uvicorn has finished what was under way and passes the signal on; stopping is what was asked for.
+        # uvicorn has finished what was under way and passes Ctrl+C on; stopping is what was asked for.
+        with suppress(KeyboardInterrupt):
+            serving.serve(opened, host, port, token=token, ready=ready)
         typer.echo("Stopped.")
     finally:
         opened.close()
