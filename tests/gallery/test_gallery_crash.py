@@ -49,7 +49,8 @@ def test_a_kill_loses_at_most_the_batch_in_flight(
 ) -> None:
     batches = 4
     folder, chance = tmp_path / "pictures", random.Random(0)
-    draw(folder, 4 * batches * (kills + 2))
+    # Three times what is waited for: the batches that go on until the kill must not use the folder up.
+    draw(folder, 3 * 4 * batches * (kills + 2))
     path = tmp_path / "g.db"
     committed = 0
     command = [sys.executable, "-c", INDEXER, str(path), str(folder), str(frozen_bundle)]
