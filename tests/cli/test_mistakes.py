@@ -134,19 +134,13 @@ def test_a_csv_that_is_not_ours_stays_as_it_is(mistake: Say, tmp_path: Path, tin
     assert mine.read_text() == "a,b\n1,2\n"
 
 
-def test_help_and_the_package_load_nothing_heavy() -> None:
-    code = (
-        "import sys, inkseek, inkseek.cli.main; "
-        "heavy = {'torch', 'numpy', 'timm', 'matplotlib', 'faiss', 'fastapi', 'PIL', 'pydantic'} & set(sys.modules); "
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_losses_need_torch_alone() -> None:
-    code = (
-        "import sys, inkseek.losses; "
-        "heavy = {'timm', 'torchvision', 'matplotlib', 'faiss', 'PIL', 'pydantic', 'rich'} & set(sys.modules); "
-        "assert not heavy, heavy"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("inkseek, inkseek.cli.main", "torch numpy timm matplotlib faiss fastapi PIL pydantic"),
+        ("inkseek.losses", "timm torchvision matplotlib faiss PIL pydantic rich"),
+    ],
+)
+def test_importing_loads_nothing_heavy(modules: str, heavy: str) -> None:
+    code = f"import sys, {modules}; loaded = set({heavy!r}.split()) & set(sys.modules); assert not loaded, loaded"
     subprocess.run([sys.executable, "-c", code], check=True)
