@@ -28,15 +28,23 @@ class Protocol:
 
     Attributes:
         name: `<data set>/unseen` for the final measurement, `<data set>/pseudo-unseen` for choosing checkpoints.
-        queries: sketches.
-        gallery: photos.
+        queries: sketches; in one domain, the pictures that look for their like.
+        gallery: photos; in one domain, the pictures that are found.
         notes: what a reader of the figures must know, a NON-STANDARD line among them where counts are not the record's.
+        metrics: what the protocol's tables print at category level; None leaves it to the evaluation.
+        leave_self_out: queries are gallery items too, and a picture never meets itself (its path is its id).
+        class_galleries: at instance level a query also meets the gallery of its own class alone (fine-grained Sketchy).
+        clustering: the gallery's embeddings are also clustered (NMI, AMI, F1), as metric-learning tables print.
     """
 
     name: str
     queries: Items
     gallery: Items
     notes: tuple[str, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    leave_self_out: bool = False
+    class_galleries: bool = False
+    clustering: bool = False
 
 
 def open_protocol(name: str, root: Path | None = None) -> Protocol:
