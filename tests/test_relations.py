@@ -25,6 +25,8 @@ def normal(rows: int, dim: int = 5, seed: int = 0, dtype: torch.dtype = torch.fl
 
 
 def explicit_distance(x: list[float], y: list[float], metric: Metric) -> float:
+    if metric == "dot":
+        return -sum(a * b for a, b in zip(x, y, strict=True))
     lengths = math.hypot(*x), math.hypot(*y)
     difference = [a / lengths[0] - b / lengths[1] for a, b in zip(x, y, strict=True)]
     square = sum(d * d for d in difference)
@@ -65,7 +67,7 @@ def test_distances_are_twice_differentiable(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric != "dot"])
 def test_zero_distance_is_finite_with_finite_gradient(metric: Metric, dtype: torch.dtype) -> None:
     embeddings = normal(3, dim=64, dtype=dtype)
     embeddings[1] = 3 * embeddings[0]  # the same direction
@@ -271,3 +273,54 @@ def test_unknown_metric_and_level_name_the_nearest() -> None:
     level: Level = "instance"
     with pytest.raises(InkseekError, match="instances="):
         batch.relations(level=level)
+
+
+def test_one_matrix_is_twice_differentiable_too() -> None:
+    def distance(x: Tensor) -> Tensor:
+        return Batch(x, [0] * 5).relations("dot").distance
+
+    inputs = normal(5).requires_grad_()
+    assert torch.autograd.gradcheck(distance, inputs)
+    assert torch.autograd.gradgradcheck(distance, inputs)
+
+
+def test_backward_inside_autocast_stays_in_float32() -> None:
+    embeddings = [normal(6, dtype=torch.float32).requires_grad_() for _ in range(2)]
+    torch.autograd.backward(Batch(embeddings[0], [0] * 6).relations("sqeuclidean").distance.square().sum())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.autograd.backward(Batch(embeddings[1], [0] * 6).relations("sqeuclidean").distance.square().sum())
+    assert embeddings[0].grad is not None
+    assert embeddings[1].grad is not None
+    assert torch.equal(embeddings[0].grad, embeddings[1].grad)
+
+
+@given(labels=st.lists(st.integers(0, 3), max_size=8), others=st.none() | st.lists(st.integers(0, 3), max_size=8))
+@settings(deadline=None, derandomize=True)
+def test_packed_positives_are_the_positives(labels: list[int], others: list[int] | None) -> None:
+    more = () if others is None else (normal(len(others), seed=1), others)
+    for host in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "on_host", lambda _, host=host: host)
+            relations = Batch(normal(len(labels)), labels, *more).relations()
+            column, valid = relations.packed
+        for a in range(len(labels)):
+            assert column[a][valid[a]].tolist() == relations.positive[a].nonzero()[:, 0].tolist()
+        most = int(relations.positives.max()) if labels else 0
+        assert valid.shape[1] == (most if host else relations.positive.shape[1])
+
+
+def test_the_union_knows_its_domains() -> None:
+    sketches, photos = normal(2), normal(3, seed=1)
+    both = Batch(sketches, [0, 1], photos, [1, 0, 2], instances=([5, 6], [6, 5, -1])).union
+    assert torch.equal(both.anchors, torch.cat([sketches, photos]))
+    assert both.anchor_labels.tolist() == [0, 1, 1, 0, 2]
+    assert both.instances is not None
+    assert both.instances[0].tolist() == [5, 6, 6, 5, -1]
+    assert both.domains is not None
+    assert both.domains[0].tolist() == [0, 0, 1, 1, 1]
+    assert both.union is both
+    given = Batch(sketches, [0, 1], photos, [1, 0, 2], domains=([3, 3], [4, 5, 4])).union
+    assert given.domains is not None
+    assert given.domains[0].tolist() == [3, 3, 4, 5, 4]
+    with pytest.raises(InkseekError, match="or with domains="):
+        Batch(sketches, [0, 1]).union  # noqa: B018

@@ -12,13 +12,25 @@ from torch import Tensor
 
 from inkseek.errors import InkseekError, nearest
 
-Metric = Literal["sqeuclidean", "euclidean", "cosine"]
+Metric = Literal["sqeuclidean", "euclidean", "cosine", "dot"]
 Level = Literal["category", "instance"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 BLOCK_ELEMENTS = 2**20
 """Anchors x candidates that are worked on at a time: what the losses need beyond whole matrices stays this small."""
+
+
+class Packed(NamedTuple):
+    """Each anchor's positives side by side.
+
+    Attributes:
+        column: int64 [anchors, K], which candidates they are; any where not `valid`.
+        valid: bool [anchors, K].
+    """
+
+    column: Tensor
+    valid: Tensor
 
 
 class Moments(NamedTuple):
@@ -46,6 +58,16 @@ class Relations:
     positive: Tensor
     negative: Tensor
 
+    def among(self, anchors: Tensor, candidates: Tensor) -> Relations:
+        """The same distances with fewer relatives: only between marked anchors and marked candidates.
+
+        Args:
+            anchors: bool [anchors].
+            candidates: bool [candidates].
+        """
+        kept = anchors[:, None] & candidates
+        return Relations(self.distance, self.positive & kept, self.negative & kept)
+
     @cached_property
     def positives(self) -> Tensor:
         """Every anchor's number of positives, int64 [anchors, 1]."""
@@ -60,6 +82,22 @@ class Relations:
     def triplets(self) -> Tensor:
         """Number of triplets (anchor, positive, negative), 0-d int64."""
         return (self.positives * self.negatives).sum()
+
+    @cached_property
+    def packed(self) -> Packed:
+        """Each anchor's positives, K the largest number of them; all columns on a device, which would have to be asked.
+
+        In a batch of classes x items few candidates are positives: what is done for each is then done for few.
+        """
+        rows, columns = self.positive.shape
+        if not on_host(self.positive):
+            return Packed(torch.arange(columns, device=self.positive.device).expand(rows, columns), self.positive)
+        row, column = self.positive.nonzero(as_tuple=True)
+        counts = self.positives[:, 0]
+        place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
+        packed = torch.zeros(rows, int(counts.max()) if rows else 0, dtype=torch.int64)
+        packed[row, place] = column
+        return Packed(packed, torch.arange(packed.shape[1]) < self.positives)
 
     @cached_property
     def moments(self) -> Moments:
@@ -89,7 +127,8 @@ class Batch:
         instances: integers that say which items show the same thing (a sketch and its photo): one array for one
             domain, a pair (anchors', candidates') for two. -1 marks an unpaired item: it is nobody's positive.
         domains: integers that say where an item comes from (0 sketch, 1 photo), in the same form as `instances`;
-            carried for terms that tell domains apart, and never read by `relations`.
+            read by terms that tell domains apart, and never by `relations`. Absent for two domains: 0 for the anchors,
+            1 for the candidates.
 
     Raises:
         InkseekError: when shapes or types do not fit together.
@@ -126,16 +165,17 @@ class Batch:
         self._distances: dict[Metric, Tensor] = {}
         self._kinships: dict[Level, tuple[Tensor, Tensor]] = {}
         self._relations: dict[tuple[Metric, Level], Relations] = {}
+        self._first_pairs: dict[Level, Batch] = {}
 
     def relations(self, metric: Metric = "sqeuclidean", level: Level | None = None) -> Relations:
         """The batch's relations, computed when first asked for and then shared.
 
         On unit embeddings x, y: `sqeuclidean` is |x - y|^2, `euclidean` its root, `cosine` is 1 - x.y, half of it. Each
         is finite and has a finite gradient at distance zero. An embedding of length zero counts as a unit vector at
-        right angles to all others, with zero gradient.
+        right angles to all others, with zero gradient. On raw embeddings, `dot` is -x.y.
 
         Args:
-            metric: `sqeuclidean`, `euclidean` or `cosine`.
+            metric: `sqeuclidean`, `euclidean`, `cosine` or `dot`.
             level: at `category` a positive has the anchor's label and a negative another one; at `instance` a positive
                 has the anchor's instance and every other item is a negative, those of the same label included. None
                 takes `instance` when the batch carries instances, else `category`.
@@ -146,42 +186,123 @@ class Batch:
         Raises:
             InkseekError: for an unknown metric or level, or at `instance` without instances.
         """
-        level = level or ("category" if self.instances is None else "instance")
+        level = level or self.finest
         if (metric, level) not in self._relations:
             self._relations[metric, level] = Relations(self._distance(metric), *self._kinship(level))
         return self._relations[metric, level]
 
     @cached_property
-    def _units(self) -> tuple[Tensor, Tensor]:
-        anchors = _unit(self.anchors)
-        return anchors, anchors if self.one_domain else _unit(self.candidates)
+    def everyone(self) -> Tensor:
+        """The raw embeddings of both domains together, [items, dim]."""
+        return self.anchors if self.one_domain else torch.cat((self.anchors, self.candidates))
+
+    @cached_property
+    def everyone_labels(self) -> Tensor:
+        """The labels of both domains together, int64 [items]."""
+        return self.anchor_labels if self.one_domain else torch.cat((self.anchor_labels, self.candidate_labels))
+
+    @cached_property
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Anchors' and candidates' embeddings at length 1, the very same tensor in one domain."""
+        # What is shared must carry its graph, even when someone who needs none is the first to ask.
+        with torch.enable_grad(), torch.autocast(self.anchors.device.type, enabled=False):
+            anchors = _unit(self.anchors)
+            return anchors, anchors if self.one_domain else _unit(self.candidates)
+
+    @cached_property
+    def union(self) -> Batch:
+        """Both domains as one batch whose items know their domain: anchors first, then candidates.
+
+        Raises:
+            InkseekError: in one domain, when the batch was not told the items' domains.
+        """
+        if self.one_domain:
+            if self.domains is None:
+                raise InkseekError(
+                    "this loss tells sketches from photos: call it with (sketches, sketch_labels, photos, "
+                    "photo_labels), or with domains="
+                )
+            return self
+        domains = self.domains or tuple(
+            torch.full_like(labels, domain) for domain, labels in enumerate((self.anchor_labels, self.candidate_labels))
+        )
+        return Batch(
+            torch.cat((self.anchors, self.candidates)),
+            torch.cat((self.anchor_labels, self.candidate_labels)),
+            instances=None if self.instances is None else torch.cat(self.instances),
+            domains=torch.cat(domains),
+        )
 
     def _distance(self, metric: Metric) -> Tensor:
         if metric not in METRICS:
             raise InkseekError(f"no distance is named {metric!r}{nearest(str(metric), METRICS)}; {' | '.join(METRICS)}")
         if metric not in self._distances:
-            # What is shared must carry its graph, even when someone who needs none is the first to ask.
+            sides = (self.anchors, self.candidates) if metric == "dot" else self.units
             with torch.enable_grad(), torch.autocast(self.anchors.device.type, enabled=False):
-                self._distances[metric] = _distance(*self._units, metric)
+                self._distances[metric] = _distance(*sides, metric)
         return self._distances[metric]
+
+    @property
+    def finest(self) -> Level:
+        """The finest level that the batch knows."""
+        return "category" if self.instances is None else "instance"
+
+    def identities(self, level: Level | None = None) -> tuple[Tensor, Tensor]:
+        """What makes two items relatives at a level: labels or instances, of anchors and of candidates, int64.
+
+        Raises:
+            InkseekError: as `relations`.
+        """
+        level = level or self.finest
+        if level == "category":
+            return self.anchor_labels, self.candidate_labels
+        if level != "instance":
+            raise InkseekError(f"no level is named {level!r}{nearest(str(level), LEVELS)}; {' | '.join(LEVELS)}")
+        if self.instances is None:
+            raise InkseekError("level 'instance' needs to know who shows what: call with instances=...")
+        return self.instances
 
     def _kinship(self, level: Level) -> tuple[Tensor, Tensor]:
         if level not in self._kinships:
-            if level == "category":
-                same = self.anchor_labels[:, None] == self.candidate_labels
-            elif level != "instance":
-                raise InkseekError(f"no level is named {level!r}{nearest(str(level), LEVELS)}; {' | '.join(LEVELS)}")
-            elif self.instances is None:
-                raise InkseekError("level 'instance' needs to know who shows what: call with instances=...")
-            else:
-                anchors, candidates = self.instances
-                same = (anchors[:, None] == candidates) & (anchors[:, None] != -1)
+            anchors, candidates = self.identities(level)
+            same = anchors[:, None] == candidates
+            if level == "instance":
+                same &= anchors[:, None] != -1
             other = ~same
             if self.one_domain:
                 same.fill_diagonal_(False)
                 other.fill_diagonal_(False)
             self._kinships[level] = same, other
         return self._kinships[level]
+
+    def first_pair_relations(self, metric: Metric, level: Level | None = None) -> Relations:
+        """Relations of one pair a kind: its first two items, or in two domains its first anchor and first candidate.
+
+        Anchors are the first items and candidates the second ones; what shows no known instance has no second.
+
+        Returns:
+            Distances and masks [firsts, seconds]; on a device, where counting the kinds would have to wait, they are
+            [anchors, candidates] with everything else unmarked.
+        """
+        level = level or self.finest
+        identities, others = self.identities(level)
+        nth = _nth_of_its_kind(identities)
+        first, second = (nth == 0, nth == 1) if self.one_domain else (nth == 0, _nth_of_its_kind(others) == 0)
+        if not on_host(first):
+            return self.relations(metric, level).among(first, second)
+        if level not in self._first_pairs:
+            firsts, seconds = first.nonzero()[:, 0], second.nonzero()[:, 0]
+            rows = self.everyone[torch.cat((firsts, seconds if self.one_domain else seconds + len(first)))]
+            # One index and one cut: two of each would go backward by way of a zero matrix each.
+            anchors, positives = torch.tensor_split(rows, (len(firsts),))
+            self._first_pairs[level] = Batch(
+                anchors,
+                self.anchor_labels[firsts],
+                positives,
+                self.candidate_labels[seconds],
+                instances=(identities[firsts], others[seconds]),
+            )
+        return self._first_pairs[level].relations(metric, "instance" if level == "instance" else "category")
 
     def _by_side(self, values: Any, what: str) -> tuple[Tensor, Tensor] | None:
         """Bring `instances` or `domains` into one form, (anchors', candidates')."""
@@ -220,6 +341,11 @@ def relative_distance_moments(relations: Relations) -> tuple[Tensor, Tensor]:
     return mean, (weight * spread).sum() / (count - 1).clamp(min=1)
 
 
+def on_host(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers can be read at once, without waiting for a device."""
+    return tensor.device.type == "cpu"
+
+
 def row_blocks(matrix: Tensor) -> Iterator[slice]:
     """Cut a matrix's rows into blocks of about `BLOCK_ELEMENTS` entries; at least one block, if only an empty one."""
     step = max(1, BLOCK_ELEMENTS // max(1, matrix.shape[1]))
@@ -228,15 +354,43 @@ def row_blocks(matrix: Tensor) -> Iterator[slice]:
 
 
 def _distance(anchors: Tensor, candidates: Tensor, metric: Metric) -> Tensor:
-    distance = anchors @ candidates.T
-    # In place: a matrix product does not need its own result to go backward, so one matrix is all that is held.
-    distance = distance.neg_().add_(1) if metric == "cosine" else distance.mul_(-2).add_(2)
+    constant, slope = {"dot": (0.0, -1.0), "cosine": (1.0, -1.0)}.get(metric, (2.0, -2.0))
+    # The same tensor twice would be given two gradients, each by a product of its own.
+    distance: Tensor = _Product.apply(anchors, None if candidates is anchors else candidates, constant, slope)
+    if metric == "dot":
+        return distance
     with torch.no_grad():  # Rounding can fall below zero. The value is mended, the gradient was never wrong.
         distance.clamp_(min=0)
     if metric != "euclidean":
         return distance
     apart = ~(distance <= 0)  # At zero the root's gradient would be infinite. Written so that NaN stays NaN.
     return torch.where(apart, distance, 1).sqrt() * apart
+
+
+class _Product(torch.autograd.Function):
+    """constant + slope a.c for all rows a and c, or for all pairs of one matrix's rows; differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor | None, constant: float, slope: float) -> Tensor:
+        ctx.save_for_backward(anchors, candidates)
+        ctx.slope = slope
+        others = anchors if candidates is None else candidates
+        return torch.addmm(anchors.new_full((), constant), anchors, others.T, alpha=slope)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (gradient,) = upstream
+        anchors, candidates = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            if candidates is None:
+                return ctx.slope * ((gradient + gradient.T) @ anchors), None, None, None
+            by_anchors, by_candidates, *_ = ctx.needs_input_grad
+            return (
+                ctx.slope * (gradient @ candidates) if by_anchors else None,
+                ctx.slope * (gradient.T @ anchors) if by_candidates else None,
+                None,
+                None,
+            )
 
 
 def _unit(embeddings: Tensor) -> Tensor:
@@ -248,6 +402,13 @@ def _masked_moments(distance: Tensor, mask: Tensor, count: Tensor) -> tuple[Tens
     count = count.clamp(min=1)
     mean = torch.where(mask, distance, 0).sum(1, keepdim=True) / count
     return mean, torch.where(mask, distance - mean, 0).square_().sum(1, keepdim=True) / count
+
+
+def _nth_of_its_kind(identities: Tensor) -> Tensor:
+    """How many items of the same identity come before each, int64 [items]; 0 for -1, which is nobody's kind."""
+    ordered, order = identities.sort(stable=True)
+    within = torch.arange(len(order), device=order.device) - torch.searchsorted(ordered, ordered)
+    return torch.zeros_like(order).scatter(0, order, within).masked_fill_(identities == -1, 0)
 
 
 def _embeddings(values: Tensor, what: str) -> Tensor:

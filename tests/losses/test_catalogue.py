@@ -26,10 +26,10 @@ def test_builds_by_name() -> None:
     ("name", "options", "message"),
     [
         ("tripplet", {}, "no loss is named 'tripplet'; did you mean 'triplet'?"),
-        ("zzz", None, "no loss is named 'zzz'; there are: triplet, rdvc, sec"),
+        ("zzz", None, "no loss is named 'zzz'; there are: triplet, semi_hard_triplet, n_pair, "),
         ("triplet", {"margn": 1}, "triplet: no option is named 'margn'; did you mean 'margin'?"),
         ("rdvc", {"margin": 1}, "rdvc: no option is named 'margin'"),
-        ("rdvc", {"pairs": "mined"}, "rdvc: pairs must be all, not 'mined'"),
+        ("rdvc", {"pairs": "mine"}, "rdvc: pairs must be all or mined or sampled, not 'mine'; did you mean 'mined'?"),
         ("triplet", {"margin": "1"}, "triplet: margin must be a finite number, not '1'"),
         ("sec", {"rho": None}, "sec: rho must be a finite number, not None"),
     ],

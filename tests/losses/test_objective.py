@@ -172,7 +172,8 @@ def test_nothing_to_compare_is_a_differentiable_zero(labels: list[int]) -> None:
     assert not embeddings.grad.any()
 
 
-def test_forward_and_backward_read_nothing_back_from_the_device() -> None:
+def test_forward_and_backward_read_nothing_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "on_host", lambda _: False)
     # A fake tensor has no values: whatever asks for one (.item(), a boolean index, nonzero) raises.
     objective = (
         Triplet() + Triplet(torch.ones(3), "euclidean", level="category", name="category") + RDVC() + SEC(rho=0.5)
@@ -232,9 +233,12 @@ def test_diagnose_names_what_each_relation_based_term_sees() -> None:
     batch = Batch(normal(), LABELS, instances=[0, 0, 1, 2, 2, 3, 3, 3])
     objective = Triplet(0.4, level="category") + Triplet(0.2, level="instance", name="instance") + RDVC() + SEC()
     figures = diagnose(objective, batch)
-    assert set(figures) == {
+    assert set(figures) == {"cosine"} | {
         f"{term}.{key}" for term in ("triplet", "instance") for key in ("active", "mean", "variance")
     }
+    units = torch.nn.functional.normalize(batch.anchors)
+    off_diagonal = (units @ units.T)[~torch.eye(8, dtype=torch.bool)]
+    torch.testing.assert_close(figures["cosine"], off_diagonal.mean().detach())
     mean, variance = relative_distance_moments(batch.relations(level="category"))
     assert torch.equal(figures["triplet.mean"], mean)
     assert torch.equal(figures["triplet.variance"], variance)
@@ -242,5 +246,11 @@ def test_diagnose_names_what_each_relation_based_term_sees() -> None:
     assert not any(value.requires_grad for value in figures.values())
     objective(batch)
     torch.testing.assert_close(figures["triplet.variance"], objective.terms["rdvc"])
-    assert diagnose(SEC(), batch) == {}
-    assert set(diagnose(Triplet(), batch)) == {"triplet.active", "triplet.mean", "triplet.variance"}
+    assert set(diagnose(SEC(), batch)) == {"cosine"}
+    assert set(diagnose(Triplet(), batch)) == {"cosine", "triplet.active", "triplet.mean", "triplet.variance"}
+    two = Batch(normal(), LABELS, normal(seed=1), LABELS)
+    units = torch.nn.functional.normalize(torch.cat([two.anchors, two.candidates]))
+    off_diagonal = (units @ units.T)[~torch.eye(16, dtype=torch.bool)]
+    torch.testing.assert_close(diagnose(SEC(), two)["cosine"], off_diagonal.mean().detach())
+    assert diagnose(SEC(), Batch(torch.ones(6, 3), [0] * 6))["cosine"].item() == pytest.approx(1)
+    assert diagnose(SEC(), Batch(torch.ones(1, 3), [0]))["cosine"].item() == 0

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from inkseek import relations as module
 from inkseek.errors import InkseekError
-from inkseek.losses import RDVC, Batch, Relations, Term, Triplet
+from inkseek.losses import RDVC, Batch, BinomialDeviance, Objective, Relations, SemiHardTriplet, Term, Triplet
+from inkseek.losses.tuples import nth_of, nth_true, random_negatives
 from inkseek.relations import METRICS, Level, Metric, relative_distance_moments
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=60)
@@ -272,7 +273,8 @@ def test_alone_it_collapses_and_beside_a_base_loss_it_does_not() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pairs": "mined"}, "rdvc: pairs must be all, not 'mined'"),
+        ({"pairs": "mine"}, "rdvc: pairs must be all or mined or sampled, not 'mine'"),
+        ({"pairs": "mined", "level": "category"}, "mined triplets are of the base term's level"),
         ({"reduction": "means"}, "reduction must be mean or sum.*did you mean 'mean'"),
         ({"distance": "l2"}, "distance must be sqeuclidean or euclidean or cosine"),
         ({"level": 3}, "level must be category or instance"),
@@ -288,3 +290,125 @@ def test_without_a_base_it_asks_for_a_distance() -> None:
         RDVC()(normal(4), [0, 0, 1, 1])
     with pytest.raises(InkseekError, match="or give distance="):
         (0.5 * RDVC())(normal(4), [0, 0, 1, 1])
+
+
+@given(
+    labels=LABELS,
+    candidate_labels=st.none() | LABELS,
+    metric=st.sampled_from(METRICS),
+    other=st.none() | st.sampled_from(METRICS),
+    reduction=st.sampled_from(["mean", "sum"]),
+)
+@PROPERTY
+def test_mined_on_the_triplet_loss_is_over_its_active_triplets(
+    labels: list[int],
+    candidate_labels: list[int] | None,
+    metric: Metric,
+    other: Metric | None,
+    reduction: Any,
+) -> None:
+    photos = () if candidate_labels is None else (normal(len(candidate_labels), seed=1), candidate_labels)
+    embeddings = normal(len(labels))
+    batch = Batch(embeddings, labels, *photos)
+    objective = Triplet(0.3, metric) + RDVC(other, pairs="mined", reduction=reduction)
+    rdvc = objective.parts["rdvc"]
+    value = rdvc(batch)
+    base, distance = batch.relations(metric), batch.relations(other or metric).distance
+    active = [
+        distance[a, p] - distance[a, n]
+        for a, p, n in explicit(base)[1]
+        if base.distance[a, p] + 0.3 > base.distance[a, n]
+    ]
+    if len(active) < 2:
+        assert value.item() == pytest.approx(0, abs=1e-12)
+        return
+    differences = torch.stack(active)
+    expected = differences.var() if reduction == "mean" else (differences - differences.mean()).square().sum()
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-11)
+    (gradient,) = torch.autograd.grad(value, embeddings, retain_graph=True)
+    (expected_gradient,) = torch.autograd.grad(expected, embeddings, retain_graph=True)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-7, atol=1e-9)
+
+
+def test_mined_on_semi_hard_is_over_one_negative_a_pair() -> None:
+    batch = Batch(normal(10), UNBALANCED)
+    objective = SemiHardTriplet(0.3) + RDVC(pairs="mined")
+    objective(batch)
+    distance, mined = batch.relations().distance, SemiHardTriplet(0.3).mined(batch)
+    assert not isinstance(mined, Relations)
+    assert mined.count.item() == sum(UNBALANCED.count(y) - 1 for y in UNBALANCED)
+    differences = (distance.gather(1, mined.positive) - distance.gather(1, mined.negative))[mined.valid]  # type: ignore[union-attr]
+    torch.testing.assert_close(objective.terms["rdvc"], differences.var().detach())
+
+
+def test_sampled_takes_one_even_draw_a_pair_from_a_stream_by_step() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    batch = Batch(normal(6), labels)
+    drawn = [
+        random_negatives(batch.relations(), torch.Generator().manual_seed(seed)).negative[0, 0].item()
+        for seed in range(600)
+    ]
+    counts = torch.tensor(drawn).long().bincount(minlength=6)
+    assert counts[:3].tolist() == [0, 0, 0]
+    assert (counts[3:] - 200).abs().max().item() < 5 * 200**0.5
+    rdvc = RDVC("cosine", pairs="sampled")
+    first = [rdvc(batch).item() for _ in range(3)]
+    assert len(set(first)) == 3
+    twin, resumed = RDVC("cosine", pairs="sampled"), RDVC("cosine", pairs="sampled")
+    twin(batch)
+    resumed.load_state_dict(twin.state_dict())
+    assert [resumed(batch).item() for _ in range(2)] == first[1:]
+    assert RDVC("cosine", pairs="sampled", seed=1)(batch).item() not in first
+
+
+def test_the_sampled_estimator_is_unbiased_on_balanced_classes() -> None:
+    """Section 3.3: with N independent draws, mean m_i and variance v_i each, E = mean(v) + sum (m_i - m)^2 / (N - 1).
+
+    With as many triplets for every pair that is the variance over all triplets, but for the N - 1 between pairs.
+    """
+    labels = torch.arange(12) % 4
+    batch = Batch(normal(12), labels)
+    relations = batch.relations()
+    groups = torch.stack(
+        [
+            relations.distance[a, p] - relations.distance[a][relations.negative[a]]
+            for a, p in relations.positive.nonzero().tolist()
+        ]
+    ).detach()
+    means, variances, pairs = groups.mean(1), groups.var(1, unbiased=False), len(groups)
+    expected = variances.mean() + means.var()
+    estimates = torch.stack([RDVC("sqeuclidean", pairs="sampled", seed=seed)(batch).detach() for seed in range(1500)])
+    assert (estimates.mean() - expected).abs().item() < 4 * (estimates.std() / 1500**0.5).item()
+    everything = RDVC("sqeuclidean")(batch).item()
+    between = means.var().item() / pairs
+    assert expected.item() - between == pytest.approx(everything * (groups.numel() - 1) / groups.numel())
+
+
+def test_mined_without_a_term_that_mines_is_an_error() -> None:
+    with pytest.raises(InkseekError, match="there is no term that mines triplets; take pairs='all' or 'sampled'"):
+        RDVC("cosine", pairs="mined")(normal(4), [0, 0, 1, 1])
+    with pytest.raises(InkseekError, match="binomial_deviance mines no triplets"):
+        (BinomialDeviance() + RDVC(pairs="mined"))(normal(4), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("pairs", ["all", "mined", "sampled"])
+def test_near_collapse_float32_holds(pairs: Any) -> None:
+    """All distances near 2 with a spread of 1e-3: E[D^2] - E[D]^2 would have no digit left of the variance of 1e-6."""
+    labels, candidate_labels = [0, 1, 2], [0, 0, 1, 1, 2, 2, 0, 1]
+    exact = 2 + 1e-3 * torch.randn(3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def value(distance: Tensor) -> float:
+        objective: Objective = Triplet(1.0) + RDVC(pairs=pairs)
+        objective(GivenRelations(distance, labels, candidate_labels))
+        return objective.terms["rdvc"].item()
+
+    assert value(exact.float()) == pytest.approx(value(exact.float().double()), rel=1e-3)
+
+
+def test_nth_true_finds_columns() -> None:
+    mask = torch.tensor([[False, True, True], [True, False, True]])
+    assert nth_true(mask, torch.tensor([[0, 1], [1, 0]])).tolist() == [[1, 2], [2, 0]]
+    assert nth_of(torch.tensor([[3], [0]]), torch.tensor([[0.0, 0.34, 0.999999999], [0.5, 0, 0.9]])).tolist() == [
+        [0, 1, 2],
+        [0, 0, 0],
+    ]

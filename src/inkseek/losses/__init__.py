@@ -5,27 +5,51 @@
 Triplet(margin=1.0, distance='sqeuclidean') + 0.5 * RDVC(distance='sqeuclidean') + SEC(rho=1.0)
 """
 
+from inkseek.losses.adapters import Adapted
+from inkseek.losses.binomial_deviance import BinomialDeviance
+from inkseek.losses.calibration import Ratio
 from inkseek.losses.catalogue import Description, build, build_objective, describe
+from inkseek.losses.collapse import CollapseDetector
+from inkseek.losses.contrastive import Contrastive
 from inkseek.losses.diagnostics import diagnose
+from inkseek.losses.gather import gather
+from inkseek.losses.l2 import L2
+from inkseek.losses.lifted_structure import LiftedStructure
+from inkseek.losses.multi_similarity import MultiSimilarity
+from inkseek.losses.n_pair import NPair
 from inkseek.losses.objective import Objective
+from inkseek.losses.quadruplet import Quadruplet
 from inkseek.losses.rdvc import RDVC
 from inkseek.losses.sec import SEC
+from inkseek.losses.semi_hard import SemiHardTriplet
 from inkseek.losses.term import RelationTerm, Term
 from inkseek.losses.triplet import Triplet
 from inkseek.relations import Batch, Relations
 
 __all__ = [
+    "L2",
     "RDVC",
     "SEC",
+    "Adapted",
     "Batch",
+    "BinomialDeviance",
+    "CollapseDetector",
+    "Contrastive",
     "Description",
+    "LiftedStructure",
+    "MultiSimilarity",
+    "NPair",
     "Objective",
+    "Quadruplet",
+    "Ratio",
     "RelationTerm",
     "Relations",
+    "SemiHardTriplet",
     "Term",
     "Triplet",
     "build",
     "build_objective",
     "describe",
     "diagnose",
+    "gather",
 ]

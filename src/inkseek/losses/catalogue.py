@@ -6,16 +6,53 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from inkseek.errors import InkseekError, nearest
+from inkseek.losses import adapters
+from inkseek.losses.binomial_deviance import BinomialDeviance
+from inkseek.losses.calibration import Ratio
+from inkseek.losses.contrastive import Contrastive
+from inkseek.losses.l2 import L2
+from inkseek.losses.lifted_structure import LiftedStructure
+from inkseek.losses.multi_similarity import MultiSimilarity
+from inkseek.losses.n_pair import NPair
 from inkseek.losses.objective import Objective
+from inkseek.losses.quadruplet import Quadruplet
 from inkseek.losses.rdvc import RDVC
 from inkseek.losses.sec import SEC
-from inkseek.losses.term import Term
+from inkseek.losses.semi_hard import SemiHardTriplet
+from inkseek.losses.term import Term, default_name
 from inkseek.losses.triplet import Triplet
 
-TERMS: dict[str, type[Term]] = {"triplet": Triplet, "rdvc": RDVC, "sec": SEC}
+BASES = (
+    Triplet,
+    SemiHardTriplet,
+    NPair,
+    MultiSimilarity,
+    Contrastive,
+    BinomialDeviance,
+    LiftedStructure,
+    Quadruplet,
+)
+REGULARISERS = (RDVC, SEC, L2)
+COMPETITORS = (
+    adapters.SoftTriple,
+    adapters.RankedList,
+    adapters.Circle,
+    adapters.ProxyAnchor,
+    adapters.ProxyNCA,
+    adapters.Angular,
+    adapters.GeneralizedLifted,
+    adapters.TupletMargin,
+    adapters.IntraPairVariance,
+    adapters.ThresholdConsistentMargin,
+)
+TERMS: dict[str, type[Term]] = {default_name(term): term for term in (*BASES, *REGULARISERS, *COMPETITORS)}
+
+
+REQUIRED = inspect.Parameter.empty
+"""Stands for the default of an option that has none."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +61,14 @@ class Description:
 
     Attributes:
         name: its name in a recipe.
+        kind: `base`, `regulariser`, or `competitor` (pytorch-metric-learning's, by adapter).
         summary: the docstring's first line.
-        options: its options and their defaults.
+        options: its options and their defaults; `REQUIRED` where there is none.
         sections: the docstring's sections by title: Formula, Arguments, Inputs, Recommendations, Source.
     """
 
     name: str
+    kind: Literal["base", "regulariser", "competitor"]
     summary: str
     options: dict[str, Any]
     sections: dict[str, str]
@@ -44,32 +83,56 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Term:
     return _build(name, options or {}, reserved=())
 
 
-def build_objective(terms: Mapping[str, Mapping[str, Any] | None]) -> Objective:
+def build_objective(
+    terms: Mapping[str, Mapping[str, Any] | None], *, classes: int | None = None, dim: int | None = None
+) -> Objective:
     """Make an objective from a recipe's `objective` section.
 
-    Each key names a term in the log and, unless `loss:` says otherwise, in the catalogue; `weight:` is 1 by default:
+    Each key names a term in the log and, unless `loss:` says otherwise, in the catalogue. `weight:` is a number, 1 by
+    default, or `{ratio: r}` or `{ratio: r, steps: n}` for one found from gradients:
 
         {"category": {"loss": "triplet", "margin": 0.5}, "instance": {"loss": "triplet", "level": "instance"},
-         "rdvc": {"weight": 0.5}}
+         "rdvc": {"weight": {"ratio": 0.5}}}
+
+    Args:
+        terms: the section.
+        classes: how many classes the training labels 0..classes-1 name, for losses with proxies.
+        dim: the embedding's, for the same.
 
     Raises:
-        InkseekError: as `build`, for a weight that is not a number, and when there is no term at all.
+        InkseekError: as `build`, for a weight that is neither, and when there is no term at all, or a regulariser lacks
+            the base loss that it rides on.
     """
     if not terms:
         raise InkseekError("the objective is empty: name at least one loss, such as triplet")
-    parts: list[tuple[float, Term]] = []
+    parts: list[tuple[float | Ratio, Term]] = []
     for name, given in terms.items():
         if not isinstance(given, Mapping | None):
             raise InkseekError(f"{name}: its options must be a mapping, not {given!r}")
         options = {"name": name, **(given or {})}
-        loss, weight = options.pop("loss", name), options.pop("weight", 1.0)
+        loss, weight = options.pop("loss", name), _weight(name, options.pop("weight", 1.0))
+        wanted = _options(TERMS[loss]) if loss in TERMS else {}
+        for option, value in (("classes", classes), ("dim", dim)):
+            if option in wanted and value is not None:
+                options.setdefault(option, value)
         parts.append((weight, _build(loss, options, reserved=("loss", "weight"))))
-    return Objective(*parts)
+    objective = Objective(*parts)
+    objective.require_whole()
+    return objective
 
 
 def describe() -> list[Description]:
     """Every loss of the catalogue, in its order."""
     return [_describe(name, term) for name, term in TERMS.items()]
+
+
+def _weight(name: str, given: Any) -> Any:
+    """A weight as `Objective` wants it; what is neither a number nor a ratio is left for it to refuse."""
+    if not isinstance(given, Mapping):
+        return given
+    if "ratio" not in given or not set(given) <= {"ratio", "steps"}:
+        raise InkseekError(f"{name}: a weight is a number, or {{ratio: r}} with or without steps: n, not {given!r}")
+    return Ratio(**given)
 
 
 def _build(name: str, options: Mapping[str, Any], reserved: tuple[str, ...]) -> Term:
@@ -80,6 +143,10 @@ def _build(name: str, options: Mapping[str, Any], reserved: tuple[str, ...]) -> 
         if option not in known:
             close = nearest(str(option), known)
             raise InkseekError(f"{name}: no option is named {option!r}{close}; there are: {', '.join(known)}")
+    missing = [option for option, default in _options(TERMS[name]).items() if default is REQUIRED]
+    for option in missing:
+        if option not in options:
+            raise InkseekError(f"{name}: {option} is missing")
     return TERMS[name](**options)
 
 
@@ -87,7 +154,9 @@ def _describe(name: str, term: type[Term]) -> Description:
     summary, *rest = inspect.getdoc(term).splitlines()  # type: ignore[union-attr]
     pieces = re.split(r"^([A-Z]\w+):$", "\n".join(rest), flags=re.MULTILINE)
     sections = {title: inspect.cleandoc(text) for title, text in zip(pieces[1::2], pieces[2::2], strict=True)}
-    return Description(name, summary, _options(term), sections)
+    kind: Literal["base", "regulariser", "competitor"]
+    kind = "base" if term in BASES else "regulariser" if term in REGULARISERS else "competitor"
+    return Description(name, kind, summary, _options(term), sections)
 
 
 def _options(term: type[Term]) -> dict[str, Any]:

@@ -46,10 +46,9 @@ class SEC(Term):
 
     def forward(self, batch: Batch) -> Tensor:
         """The constraint on a batch."""
-        embeddings = batch.anchors if batch.one_domain else torch.cat((batch.anchors, batch.candidates))
-        norms = torch.linalg.vector_norm(embeddings, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(batch.everyone, dim=1)
         if not len(norms):
-            return embeddings.sum()
+            return norms.sum()
         loss: Tensor = (norms - self._centre(norms.detach().mean())).square().mean()
         return loss
 

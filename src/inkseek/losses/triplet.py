@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inkseek.errors import InkseekError
 from inkseek.losses.closed_form import only_once
-from inkseek.losses.term import RelationTerm, number
-from inkseek.relations import Batch, Level, Metric, Relations, row_blocks
+from inkseek.losses.margin import Margin, MarginTerm
+from inkseek.losses.tuples import Intervals
+from inkseek.relations import Batch, Level, Metric, row_blocks
 
 
-class Triplet(RelationTerm):
+class Triplet(MarginTerm):
     """Hinge over all triplets of anchor, positive and negative, averaged with the zeros.
 
-    Every anchor's negatives are sorted once; each positive finds how many lie below d(a,p) + m, and prefix sums give
-    their total: O(N^2 log N) time, O(N^2) memory, and no list of triplets.
+    Every anchor's K thresholds d(a,p) + m are sorted, and each of its negatives finds how many it lies below; sums of
+    thresholds give their total: O(N^2 log K) time, O(N^2) memory, and no list of triplets.
 
     Formula:
         L = (1/N) sum_(a,p,n) [d(a,p) - d(a,n) + m]_+ over all N triplets.
@@ -26,7 +26,8 @@ class Triplet(RelationTerm):
 
     Arguments:
         margin: m. A number or 0-d tensor; a tensor [classes] gives each anchor that of its label, one of 0..classes-1;
-            a tensor [anchors, 1] gives each its own. A parameter is learned, another tensor is kept as a buffer.
+            a tensor [anchors, 1] gives each its own. A parameter is learned, another tensor is kept as a buffer; a
+            module is called with the batch and returns such a tensor.
         distance: `sqeuclidean` (in [0, 4]), `euclidean` or `cosine` (in [0, 2]), on unit embeddings.
         level: `category`, `instance`, or None for the finest that the batch knows.
         name: the term's name in the log; two triplet terms of one objective need two.
@@ -46,114 +47,86 @@ class Triplet(RelationTerm):
 
     def __init__(
         self,
-        margin: float | Tensor = 1.0,
+        margin: Margin = 1.0,
         distance: Metric = "sqeuclidean",
         *,
         level: Level | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(distance, level, name)
-        self.margin: float | Tensor
-        if not isinstance(margin, Tensor):
-            self.margin = number(self, "margin", margin)
-        elif not margin.is_floating_point() or margin.ndim > 2 or (margin.ndim == 2 and margin.shape[1] != 1):
-            raise InkseekError(f"{self.name}: a margin tensor must be floats [], [classes] or [anchors, 1]")
-        elif isinstance(margin, torch.nn.Parameter):
-            self.margin = margin
-        else:
-            self.register_buffer("margin", margin)
+        super().__init__(margin, distance, level, name)
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss on a batch."""
         relations = self.relations(batch)
         total: Tensor = _HingeSum.apply(
-            relations.distance, self._margins(batch, relations), relations.positive, relations.negative
+            relations.distance, self.margins(batch, relations.distance), relations.negative, *relations.packed
         )
         return total / relations.triplets.clamp(min=1)
 
     def active(self, batch: Batch) -> Tensor:
         """Share of the triplets whose hinge is not zero, a detached 0-d tensor; zero without a triplet."""
         relations = self.relations(batch)
-        distance, margins = relations.distance.detach(), self._margins(batch, relations).detach()
-        count = relations.triplets.new_zeros(())
-        for rows in row_blocks(distance):
-            positive, negative = relations.positive[rows], relations.negative[rows]
-            count += _Sorted(distance[rows], margins[rows], positive, negative).below.sum()
-        return count / relations.triplets.clamp(min=1)
+        distance, margins = relations.distance.detach(), self.margins(batch, relations.distance).detach()
+        _, _, counts = _hinges(distance, margins, relations.negative, *relations.packed)
+        return counts.sum() / relations.triplets.clamp(min=1)
 
-    def _margins(self, batch: Batch, relations: Relations) -> Tensor:
-        """Every anchor's margin, [anchors, 1] in the distances' own precision."""
-        distance = relations.distance
-        # A number is filled in where the distances lie; made here and copied there, it would wait for the device.
-        margin = self.margin.to(distance) if isinstance(self.margin, Tensor) else distance.new_full((), self.margin)
-        if margin.ndim == 1:
-            margin = margin[batch.anchor_labels, None]
-        try:
-            return margin.expand(len(distance), 1)
-        except RuntimeError:
-            raise InkseekError(
-                f"{self.name}: {len(margin)} margins, one for each anchor, meet {len(distance)} anchors"
-            ) from None
-
-    def extra_repr(self) -> str:
-        """Margin and distance, and the level where one is given."""
-        margin = f"tensor{list(self.margin.shape)}" if isinstance(self.margin, Tensor) else self.margin
-        level = f", level={self.level!r}" if self.level else ""
-        return f"margin={margin}, distance={self.distance!r}{level}"
-
-
-class _Sorted:
-    """A block of anchors with its negatives in order of distance."""
-
-    def __init__(self, distance: Tensor, margin: Tensor, positive: Tensor, negative: Tensor) -> None:
-        self.positive = positive
-        self.negatives, self.order = torch.where(negative, distance, torch.inf).sort(1)
-        self.threshold = distance + margin
+    def mined(self, batch: Batch) -> Intervals:
+        """The active triplets: D > -m."""
+        relations = self.relations(batch)
+        distance, margins = relations.distance.detach(), self.margins(batch, relations.distance).detach()
+        column, valid = relations.packed
+        values, order = torch.where(relations.negative, distance, torch.inf).sort(1)
         # Strictly below, so that a hinge of exactly zero is inactive, as relu has it.
-        self.below = torch.searchsorted(self.negatives, self.threshold).masked_fill_(~positive, 0)
-
-    def hinge(self) -> Tensor:
-        """Sum of d_p + m - d_n over each positive's negatives below its threshold."""
-        prefix = torch.nn.functional.pad(self.negatives.cumsum(1), (1, 0)).gather(1, self.below)
-        total = torch.where(self.positive, self.below * self.threshold - prefix, 0).sum()
-        # NaN sorts last, where no threshold reaches: without this a broken negative would go unseen.
-        return total + torch.where(self.negatives[:, -1:].isnan(), torch.nan, 0).sum()
-
-    def gradient(self) -> Tensor:
-        """The sum's gradient by distance: a positive's active negatives, less a negative's active positives."""
-        rows, columns = self.below.shape
-        counts = self.threshold.new_zeros(rows, columns + 1)  # positives by how many negatives lie below them
-        counts.scatter_add_(1, self.below, self.positive.to(counts.dtype))
-        # The negative of rank r is active for the positives with more than r negatives below them.
-        above = counts.sum(1, keepdim=True) - counts.cumsum(1)[:, :columns]
-        return self.below - torch.empty_like(above).scatter_(1, self.order, above)
+        below = torch.searchsorted(values, distance.gather(1, column) + margins).masked_fill_(~valid, 0)
+        return Intervals(column, order, torch.zeros_like(below), below)
 
 
 class _HingeSum(torch.autograd.Function):
     """Sum of [d(a,p) - d(a,n) + m_a]_+ over all triplets, with its gradient in closed form."""
 
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, margin: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        # Sorting gives the value and the gradient alike, so the gradient is made here and only scaled on the way back.
-        gradient = torch.empty_like(distance) if any(ctx.needs_input_grad) else None
-        margin_gradient = torch.empty_like(margin)
-        total = distance.new_zeros(())
-        for rows in row_blocks(distance):
-            block = _Sorted(distance[rows], margin[rows], positive[rows], negative[rows])
-            total += block.hinge()
-            if gradient is not None:
-                gradient[rows] = block.gradient()
-                margin_gradient[rows] = block.below.sum(1, keepdim=True).to(margin.dtype)
-        ctx.save_for_backward(distance, gradient, margin_gradient)
+    def forward(ctx: Any, distance: Tensor, margin: Tensor, negative: Tensor, column: Tensor, valid: Tensor) -> Tensor:
+        # The search gives value and gradient alike, so the gradient is made here and only scaled on the way back.
+        total, gradient, counts = _hinges(distance, margin, negative, column, valid)
+        ctx.save_for_backward(distance, gradient, counts)
         return total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        distance, gradient, margin_gradient = ctx.saved_tensors
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        distance, gradient, counts = ctx.saved_tensors
         by_distance, by_margin, *_ = ctx.needs_input_grad
         return (
             only_once(upstream * gradient, distance) if by_distance else None,
-            only_once(upstream * margin_gradient, distance) if by_margin else None,
+            only_once(upstream * counts, distance) if by_margin else None,
+            None,
             None,
             None,
         )
+
+
+def _hinges(
+    distance: Tensor, margin: Tensor, negative: Tensor, column: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum of all hinges, its gradient by distance [anchors, candidates], and each anchor's active ones [anchors, 1].
+
+    Every active triplet adds d_p + m and takes d_n away, so that the gradient says the sum too.
+    """
+    total, gradient, active = distance.new_zeros(()), torch.empty_like(distance), torch.empty_like(margin)
+    k = column.shape[1]
+    for rows in row_blocks(distance):
+        near, columns = distance[rows], column[rows]
+        # In ascending order; what is no positive stands first, below everything.
+        thresholds = torch.where(valid[rows], near.gather(1, columns) + margin[rows], -torch.inf)
+        thresholds, order = thresholds.sort(1)
+        # A threshold that equals the distance is not above it: a hinge of exactly zero is inactive, as relu has it.
+        place = torch.searchsorted(thresholds, near, right=True)
+        is_negative = negative[rows].to(near.dtype)
+        # How many negatives each threshold is above, from how many have so many thresholds not above them.
+        met = near.new_zeros(len(near), k + 1).scatter_add_(1, place, is_negative)
+        counts = met.cumsum(1)[:, :k].masked_fill_(thresholds == -torch.inf, 0)
+        own = gradient[rows]
+        own.copy_(place).sub_(k).mul_(is_negative)
+        total += (counts * torch.where(thresholds == -torch.inf, 0, thresholds)).sum() + (own * near).sum()
+        active[rows] = counts.sum(1, keepdim=True)
+        own.scatter_add_(1, columns, torch.empty_like(counts).scatter_(1, order, counts))
+    return total, gradient, active

@@ -1,0 +1,129 @@
+"""Semi-hard triplet loss: negatives that are farther than the positive, but not by the margin."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from inkseek.losses.margin import Margin, MarginTerm
+from inkseek.losses.term import one_of
+from inkseek.losses.tuples import Chosen, Intervals
+from inkseek.relations import Batch, Level, Metric, Relations, row_blocks
+
+Negatives = Literal["nearest", "all"]
+
+
+class SemiHardTriplet(MarginTerm):
+    """Hinge over semi-hard triplets: one negative a positive pair as in FaceNet and SEC, or all that qualify.
+
+    Formula:
+        nearest: L = (1/M) sum_(a,p) [d(a,p) - d(a,n) + m]_+ over all M positive pairs whose anchor has a negative; n is
+        the nearest negative with d(a,n) > d(a,p), or the farthest of all where none is farther than the positive.
+        all: L = (1/N) sum_(a,p,n) [d(a,p) - d(a,n) + m] over the N triplets with d(a,p) < d(a,n) < d(a,p) + m (RDVC
+        paper, Eq. 2).
+
+    Arguments:
+        margin: m, as for the triplet loss.
+        distance: `sqeuclidean`, `euclidean` or `cosine` on unit embeddings, or `dot` on raw ones.
+        negatives: `nearest` or `all`.
+        level: `category`, `instance`, or None for the finest that the batch knows.
+        name: the term's name in the log.
+
+    Inputs:
+        (embeddings, labels) or (sketches, sketch_labels, photos, photo_labels), with `instances=` for instance level.
+        No such triplet in the batch gives a differentiable zero.
+
+    Recommendations:
+        40 classes x 3 items with m = 0.2 on squared Euclidean distance, as in the papers. `nearest` is what their
+        tables call SHT; what pytorch-metric-learning's semi-hard miner keeps is `all`.
+
+    Source:
+        Schroff et al., FaceNet, CVPR 2015; Zhang et al., Deep Metric Learning with Spherical Embedding, NeurIPS 2020.
+    """
+
+    def __init__(
+        self,
+        margin: Margin = 0.2,
+        distance: Metric = "sqeuclidean",
+        *,
+        negatives: Negatives = "nearest",
+        level: Level | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(margin, distance, level, name)
+        self.negatives: Negatives = one_of(self, "negatives", negatives, ("nearest", "all"))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss on a batch."""
+        hinges, count = self._hinges(batch)
+        return hinges.sum() / count.clamp(min=1)
+
+    def active(self, batch: Batch) -> Tensor:
+        """Share of the selected triplets whose hinge is not zero, a detached 0-d tensor; 1 by definition for `all`."""
+        hinges, count = self._hinges(batch)
+        if self.negatives == "all":
+            return (count > 0).to(hinges.dtype)
+        return (hinges > 0).sum() / count.clamp(min=1)
+
+    def mined(self, batch: Batch) -> Chosen | Intervals:
+        """The selected triplets."""
+        relations = self.relations(batch)
+        if self.negatives == "nearest":
+            return nearest_farther(relations)
+        distance, margins = relations.distance.detach(), self.margins(batch, relations.distance).detach()
+        column, valid = relations.packed
+        own = distance.gather(1, column)
+        values, order = torch.where(relations.negative, distance, torch.inf).sort(1)
+        low = torch.searchsorted(values, own, right=True)
+        high = torch.searchsorted(values, own + margins)
+        return Intervals(column, order, low, torch.where(valid, torch.maximum(low, high), low))
+
+    def _hinges(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Each positive pair's sum of hinges [anchors, K], and the number of triplets."""
+        mined, distance = self.mined(batch), self.relations(batch).distance
+        margins = self.margins(batch, distance)
+        if isinstance(mined, Chosen):
+            return torch.relu(mined.differences(distance) + margins * mined.valid), mined.count
+        # Every hinge of the run is active, so that their sum needs no other case.
+        own = distance.gather(1, mined.positive)
+        return (mined.lengths * (own + margins) - mined.sums(distance)).to(distance.dtype), mined.count
+
+    def extra_repr(self) -> str:
+        """Margin and distance, and which negatives where not the default."""
+        return super().extra_repr() + ("" if self.negatives == "nearest" else f", negatives={self.negatives!r}")
+
+
+def nearest_farther(relations: Relations) -> Chosen:
+    """For each positive pair its anchor's nearest negative that is farther than the positive, or else the farthest.
+
+    The K positives of an anchor, sorted, cut the distances into K + 1 stretches. Each stretch's nearest negative is a
+    minimum, and the nearest one farther than a positive a running minimum over the stretches beyond it: O(N^2 log K).
+    """
+    column, valid = relations.packed
+    blocks = [
+        _nearest_farther(relations.distance.detach()[rows], relations.negative[rows], column[rows], valid[rows])
+        for rows in row_blocks(relations.distance)
+    ]
+    return Chosen(column, torch.cat(blocks), valid & (relations.negatives > 0))
+
+
+def _nearest_farther(distance: Tensor, negative: Tensor, column: Tensor, valid: Tensor) -> Tensor:
+    rows, columns = distance.shape
+    k = column.shape[1]
+    if not columns:
+        return column
+    positives, order = torch.where(valid, distance.gather(1, column), torch.inf).sort(1)
+    stretch = torch.searchsorted(positives, distance)  # the number of positives that are nearer
+    only_negatives = torch.where(negative, distance, torch.inf)
+    least = distance.new_full((rows, k + 1), torch.inf).scatter_reduce_(1, stretch, only_negatives, "amin")
+    # Whose distance that is: the first in the batch where several are equally near.
+    item = torch.arange(columns, device=distance.device).expand(rows, columns)
+    item = torch.where(only_negatives == least.gather(1, stretch), item, columns - 1)
+    who = column.new_full((rows, k + 1), columns - 1).scatter_reduce_(1, stretch, item, "amin")
+    beyond, at = least.flip(1).cummin(1)
+    beyond, who = beyond.flip(1)[:, 1:], who.gather(1, k - at.flip(1)[:, 1:])
+    farthest = torch.where(negative, distance, -torch.inf).argmax(1, keepdim=True)
+    # Written so that NaN goes to the farthest, which is then NaN too: it must not go unseen.
+    return torch.empty_like(who).scatter_(1, order, torch.where(beyond < torch.inf, who, farthest))
