@@ -45,6 +45,7 @@ class Watcher:
         self.stop_after = stop_after
         self.steps: list[int] = []
         self.validations: list[int] = []
+        self.advice: list[tuple[int, str]] = []
 
     def started(self, plan: Plan, step: int) -> None:
         self.plan, self.start = plan, step
@@ -56,6 +57,9 @@ class Watcher:
 
     def validated(self, step: int, metric: str, value: float, best: bool) -> None:
         self.validations.append(step)
+
+    def warned(self, step: int, advice: str) -> None:
+        self.advice.append((step, advice))
 
 
 def recipe(root: Path, *more: str) -> Recipe:
@@ -209,3 +213,41 @@ def test_another_seed_is_another_run(uninterrupted: Path, tiny_quickdraw: Path, 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny_quickdraw: Path, tmp_path: Path) -> None:
     with pytest.raises(InkseekError, match=r"the loss is (nan|inf).*lower optim\.lr"):
         run(tiny_quickdraw, tmp_path / "run", "optim.lr.backbone=1e30", "optim.lr.head=1e30", "validate.every=100")
+
+
+def test_what_the_objective_has_learned_goes_on_too(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    """Proxies, a ratio that is being found, and the step that draws depend on: all of it is in the checkpoint."""
+    pytest.importorskip("pytorch_metric_learning", reason="the extra 'competitors' is not installed")
+    more = (
+        "objective.proxy_anchor={weight: 0.1}",
+        "objective.rdvc={weight: {ratio: 0.5, steps: 5}, pairs: sampled}",
+        "optim.lr.objective=0.1",
+        "validate.on=none",
+    )
+    run(tiny_quickdraw, tmp_path / "whole", *more)
+    with pytest.raises(Interrupted):
+        run(tiny_quickdraw, tmp_path / "stopped", *more, stop_after=4)
+    run(tiny_quickdraw, tmp_path / "stopped", *more, resume=True)
+    assert same(tmp_path / "whole", tmp_path / "stopped")
+    states = []
+    for name in ("whole", "stopped"):
+        read = Checkpoints(tmp_path / name / "checkpoints").read()
+        assert read is not None
+        states.append(read[0]["objective"])
+    whole, stopped = states
+    proxies = whole["parts.proxy_anchor.loss.proxies"]
+    assert proxies.shape == (40, 8)
+    assert torch.equal(proxies, stopped["parts.proxy_anchor.loss.proxies"])
+    assert whole["parts.rdvc.draws._extra_state"] == stopped["parts.rdvc.draws._extra_state"] == {"step": 8}
+    (logged,) = (row for row in read_log(tmp_path / "whole" / "log.jsonl") if "loss" in row)
+    assert logged["rdvc.weight"] > 0
+    assert logged["lr"] < 1e-3
+
+
+def test_a_run_that_learns_nothing_says_so_once(
+    tiny_quickdraw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inkseek.training.trainer.LOG_EVERY", 1)
+    watcher = run(tiny_quickdraw, tmp_path / "run", "objective={triplet: {margin: -5}}", "validate.on=none")
+    assert [step for step, _ in watcher.advice] == [3]
+    assert watcher.advice[0][1].startswith("triplet has hardly an active tuple left (0.00%): raise the margin")

@@ -10,6 +10,7 @@ import typer
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
 from inkseek.cli.index import index
+from inkseek.cli.losses import losses
 from inkseek.cli.search import search
 from inkseek.cli.serve import serve
 from inkseek.cli.train import train
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, train, evaluate, index, search, serve):
+for verb in (demo, train, evaluate, losses, index, search, serve):
     # A backspace tells click not to rewrap the examples; a docstring spells it out.
     app.command(help=inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
 

@@ -74,6 +74,10 @@ class RichReporter:
         """Print one line."""
         self._console.print(f"step {step}: validation {metric} {value:.4f}{'  (best so far)' if best else ''}")
 
+    def warned(self, step: int, advice: str) -> None:
+        """Print the advice where it stays."""
+        self._console.print(f"[yellow]step {step}: {advice}[/]", highlight=False)
+
 
 def summary(plan: Plan) -> Table:
     """Return the plan as a table: data, model, batch, objective, steps."""

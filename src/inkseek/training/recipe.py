@@ -70,10 +70,14 @@ class AugmentPart(_Part):
 
 
 class Rates(_Part):
-    """Learning rates of the backbone and of the head."""
+    """Learning rates: of the backbone, of the head, and of what the objective itself learns (proxies, a margin).
+
+    The objective's is the head's where it is not given; papers with proxies take 100 times the backbone's.
+    """
 
     backbone: float = Field(ge=0)
     head: float = Field(ge=0)
+    objective: float | None = Field(default=None, ge=0)
 
 
 class Optim(_Part):
@@ -178,7 +182,7 @@ def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
             f"{where}: data.name: no data set is named {recipe.data.name!r}{nearest(recipe.data.name, DATASETS)}"
         )
     try:
-        build_objective(recipe.objective)
+        build_objective(recipe.objective, classes=2, dim=2)  # how many there will be, the data and the model say
         parse_metric(recipe.validate_.metric)
     except InkseekError as error:
         raise InkseekError(f"{where}: {error}") from None

@@ -28,6 +28,7 @@ from inkseek.evaluation import provenance
 from inkseek.evaluation.evaluate import evaluate_items
 from inkseek.images.preprocessing import Normalisation
 from inkseek.losses.catalogue import build_objective
+from inkseek.losses.collapse import CollapseDetector
 from inkseek.losses.diagnostics import diagnose
 from inkseek.models.bundle import Model, new_model
 from inkseek.models.tuning import apply_tuning, parameter_groups, set_train_mode
@@ -54,6 +55,9 @@ class Reporter(Protocol):
 
     def validated(self, step: int, metric: str, value: float, best: bool) -> None:
         """A checkpoint was measured."""
+
+    def warned(self, step: int, advice: str) -> None:
+        """The run goes wrong in a way that is known."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,12 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
     )
     embedder = model.embedder.to(memory_format=torch.channels_last)
     apply_tuning(embedder, recipe.model.tune, recipe.model.batchnorm)
-    groups = parameter_groups(embedder)
-    objective = build_objective(recipe.objective)
+    # Losses with proxies have one for each class that is trained on, by the number of its place among them.
+    trained_classes = np.unique(training.labels)
+    objective = build_objective(recipe.objective, classes=len(trained_classes), dim=embedder.dim)
+    groups = {**parameter_groups(embedder), "objective": list(objective.parameters())}
     optimiser = _optimiser(recipe, groups)
+    detector = CollapseDetector(objective)
     ema = EMA(embedder, recipe.optim.ema)
 
     checkpoints = Checkpoints(run / "checkpoints")
@@ -144,7 +151,7 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
             set_train_mode(embedder, recipe.model.tune, recipe.model.batchnorm)
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 embeddings = embedder(normalise(inputs).contiguous(memory_format=torch.channels_last))
-            batch = _batch(embeddings, training, index)
+            batch = _batch(embeddings, training, np.searchsorted(trained_classes, training.labels[index]), index)
             loss = objective(batch)
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
@@ -159,6 +166,8 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
                         f"{run}: the loss is {row['loss']} at step {step}; the last checkpoint stands: lower optim.lr"
                     )
                 log.write(step, row)
+                for advice in detector.look(row):
+                    reporter.warned(step, advice)
             reporter.stepped(step, row)
 
             last = step == recipe.optim.steps
@@ -191,8 +200,9 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
 
 def _optimiser(recipe: Recipe, groups: Mapping[str, list[torch.nn.Parameter]]) -> torch.optim.Optimizer:
     rates = recipe.optim.lr.model_dump()
+    rates["objective"] = rates["head"] if rates["objective"] is None else rates["objective"]
     parts = [
-        {"params": parameters, "lr": rates[name], "base": rates[name]}
+        {"params": parameters, "lr": rates[name], "base": rates[name], "name": name}
         for name, parameters in groups.items()
         if parameters
     ]
@@ -212,9 +222,9 @@ def _collate(rows: list[tuple[npt.NDArray[np.uint8], int]]) -> tuple[Tensor, npt
     return torch.from_numpy(np.stack([pixels for pixels, _ in rows])), np.array([index for _, index in rows])
 
 
-def _batch(embeddings: Tensor, items: Items, index: npt.NDArray[np.int64]) -> Batch:
+def _batch(embeddings: Tensor, items: Items, classes: npt.NDArray[np.int64], index: npt.NDArray[np.int64]) -> Batch:
     """Sketches against photos; a batch holds its sketches first."""
-    labels, instances = torch.from_numpy(items.labels[index]), torch.from_numpy(items.instances[index])
+    labels, instances = torch.from_numpy(classes), torch.from_numpy(items.instances[index])
     n = int((items.domains[index] == "sketch").sum())
     pair = (instances[:n], instances[n:]) if items.paired else None
     return Batch(embeddings[:n], labels[:n], embeddings[n:], labels[n:], instances=pair)
@@ -223,7 +233,7 @@ def _batch(embeddings: Tensor, items: Items, index: npt.NDArray[np.int64]) -> Ba
 def _figures(
     loss: Tensor, terms: Mapping[str, Tensor], relations: Mapping[str, Tensor], optimiser: torch.optim.Optimizer
 ) -> dict[str, float]:
-    rates = {"lr": float(optimiser.param_groups[-1]["lr"])}
+    rates = {"lr": [float(group["lr"]) for group in optimiser.param_groups if group["name"] != "objective"][-1]}
     return {
         "loss": float(loss.detach()),
         **{key: float(value) for key, value in {**terms, **relations}.items()},
