@@ -13,6 +13,7 @@ from torch import Tensor
 from inkseek import relations as module
 from inkseek.losses import Batch, Relations, SemiHardTriplet, Triplet
 from inkseek.losses.semi_hard import nearest_farther
+from inkseek.losses.sorting import argsort_rows
 from inkseek.relations import METRICS, Metric
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=60)
@@ -51,6 +52,7 @@ def explicit(relations: Relations, margin: float, negatives: str) -> Tensor:
     negatives=st.sampled_from(NEGATIVES),
     block=st.sampled_from([1, 20, 2**20]),
     host=st.booleans(),
+    few=st.sampled_from([0, 8]),
 )
 @PROPERTY
 def test_equals_the_loop(
@@ -61,6 +63,7 @@ def test_equals_the_loop(
     negatives: Any,
     block: int,
     host: bool,
+    few: int,
 ) -> None:
     other = () if candidate_labels is None else (normal(len(candidate_labels), seed=1), candidate_labels)
     batch = Batch(normal(len(labels)), labels, *other)
@@ -68,6 +71,7 @@ def test_equals_the_loop(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ELEMENTS", block)
         patch.setattr(module, "on_host", lambda _: host)
+        patch.setattr("inkseek.losses.semi_hard.FEW", few)
         value = SemiHardTriplet(margin, metric, negatives=negatives)(batch)
     expected = explicit(batch.relations(metric), margin, negatives)
     torch.testing.assert_close(value, expected)
@@ -91,10 +95,21 @@ def test_a_hand_computed_example() -> None:
     assert SemiHardTriplet(0.2, negatives="all")(*near).item() == 0
 
 
-def test_the_first_of_equally_near_negatives_is_taken() -> None:
-    batch = Batch(normal(1), [0], torch.cat([normal(1, seed=1), normal(1, seed=2).expand(3, 4)]), [0, 1, 1, 1])
-    relations = batch.relations()
-    assert nearest_farther(relations).negative.item() == 1
+@given(rows=st.integers(0, 70), columns=st.integers(0, 40), host=st.booleans())
+@PROPERTY
+def test_rows_are_sorted_like_torchs(rows: int, columns: int, host: bool) -> None:
+    values = normal(rows, columns).detach()
+    values[::3, ::2] = torch.inf
+    values[1::5, :1] = torch.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "on_host", lambda _: host)
+        order = argsort_rows(values)
+    torch.testing.assert_close(values.gather(1, order), values.sort(1).values, equal_nan=True)
+
+
+def test_many_rows_are_sorted_in_threads() -> None:
+    values = normal(600, 500, dtype=torch.float32).detach()
+    assert torch.equal(argsort_rows(values), values.argsort(1))
 
 
 def test_active_is_the_share_of_hinges_that_are_not_zero() -> None:

@@ -60,10 +60,11 @@ def explicit(relations: Relations, margins: list[float]) -> tuple[float, list[li
     margin=st.sampled_from([-0.2, 0.0, 0.1, 0.5, 1.0, 5.0]),
     metric=st.sampled_from(METRICS),
     block=st.sampled_from([1, 20, 2**20]),
+    few=st.sampled_from([0, 8]),
 )
 @PROPERTY
 def test_equals_the_loop(
-    labels: list[int], candidate_labels: list[int] | None, margin: float, metric: Metric, block: int
+    labels: list[int], candidate_labels: list[int] | None, margin: float, metric: Metric, block: int, few: int
 ) -> None:
     other = () if candidate_labels is None else (normal(len(candidate_labels), seed=1), candidate_labels)
     batch = Batch(normal(len(labels)), labels, *other)
@@ -72,6 +73,7 @@ def test_equals_the_loop(
     term = Triplet(margin, metric)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ELEMENTS", block)
+        patch.setattr("inkseek.losses.triplet.FEW", few)
         value, active = term(batch), term.active(batch)
     torch.autograd.backward(value)
     loss, gradient, share = explicit(relations, [margin] * len(labels))
@@ -82,16 +84,22 @@ def test_equals_the_loop(
     torch.testing.assert_close(relations.distance.grad, expected)
 
 
-@given(grid=st.lists(st.integers(0, 3), min_size=12, max_size=12), margin=st.sampled_from([0.0, 0.5, 1.0]))
+@given(
+    grid=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    margin=st.sampled_from([0.0, 0.5, 1.0]),
+    few=st.sampled_from([0, 8]),
+)
 @PROPERTY
-def test_a_hinge_of_exactly_zero_is_inactive(grid: list[int], margin: float) -> None:
+def test_a_hinge_of_exactly_zero_is_inactive(grid: list[int], margin: float, few: int) -> None:
     distance = (torch.tensor(grid, dtype=torch.float32).reshape(2, 6) / 2).requires_grad_()
     batch = GivenRelations(distance, [0, 1], [0, 1, 0, 1, 0, 2])
-    value = Triplet(margin)(batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inkseek.losses.triplet.FEW", few)
+        value, active = Triplet(margin)(batch), Triplet(margin).active(batch)
     torch.autograd.backward(value)
     loss, gradient, share = explicit(batch.relations(), [margin] * 2)
     assert value.item() == pytest.approx(loss)
-    assert Triplet(margin).active(batch).item() == pytest.approx(share)
+    assert active.item() == pytest.approx(share)
     assert distance.grad is not None
     torch.testing.assert_close(distance.grad, torch.tensor(gradient))
 
@@ -203,8 +211,10 @@ def test_a_collapsed_embedding_costs_the_margin_and_has_a_finite_gradient(metric
     assert embeddings.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("few", [0, 8])
 @pytest.mark.parametrize("metric", METRICS)
-def test_nan_never_hides(metric: Metric) -> None:
+def test_nan_never_hides(metric: Metric, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkseek.losses.triplet.FEW", few)
     photos = normal(4, dtype=torch.float32).detach()
     photos[3] = torch.nan  # a negative of every anchor, nobody's positive
     sketches = normal(2, dtype=torch.float32)

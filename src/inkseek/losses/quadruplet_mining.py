@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from inkseek.losses.sorting import argsort_rows
 from inkseek.losses.tuples import nth_of, nth_true
 
 Mining = Literal["random", "semi_hard", "batch_hard"]
@@ -83,7 +84,9 @@ def _semi_hard(distance: Tensor, allowed: Tensor, classes: Tensor, unlike: Tenso
     Args:
         unlike: int64 [items, items], a class that the item must not be of.
     """
-    values, order = torch.where(allowed, distance, torch.inf).sort(1)
+    candidates = torch.where(allowed, distance, torch.inf)
+    order = argsort_rows(candidates)
+    values = candidates.gather(1, order)
     count = allowed.sum(1, keepdim=True)
     place = torch.searchsorted(values, distance, right=True)
     last = (count - 1).expand_as(place)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from inkseek.losses.margin import Margin, MarginTerm
+from inkseek.losses.sorting import FEW, argsort_rows
 from inkseek.losses.term import one_of
 from inkseek.losses.tuples import Chosen, Intervals
 from inkseek.relations import Batch, Level, Metric, Relations, row_blocks
@@ -75,7 +76,9 @@ class SemiHardTriplet(MarginTerm):
         distance, margins = relations.distance.detach(), self.margins(batch, relations.distance).detach()
         column, valid = relations.packed
         own = distance.gather(1, column)
-        values, order = torch.where(relations.negative, distance, torch.inf).sort(1)
+        negatives = torch.where(relations.negative, distance, torch.inf)
+        order = argsort_rows(negatives)
+        values = negatives.gather(1, order)
         low = torch.searchsorted(values, own, right=True)
         high = torch.searchsorted(values, own + margins)
         return Intervals(column, order, low, torch.where(valid, torch.maximum(low, high), low))
@@ -96,34 +99,28 @@ class SemiHardTriplet(MarginTerm):
 
 
 def nearest_farther(relations: Relations) -> Chosen:
-    """For each positive pair its anchor's nearest negative that is farther than the positive, or else the farthest.
-
-    The K positives of an anchor, sorted, cut the distances into K + 1 stretches. Each stretch's nearest negative is a
-    minimum, and the nearest one farther than a positive a running minimum over the stretches beyond it: O(N^2 log K).
-    """
+    """For each positive pair its anchor's nearest negative that is farther than the positive, or else the farthest."""
     column, valid = relations.packed
-    blocks = [
-        _nearest_farther(relations.distance.detach()[rows], relations.negative[rows], column[rows], valid[rows])
+    chosen = [
+        _nearest_farther(distance, relations.negative[rows], distance.gather(1, column[rows]))
         for rows in row_blocks(relations.distance)
+        for distance in [relations.distance.detach()[rows]]
     ]
-    return Chosen(column, torch.cat(blocks), valid & (relations.negatives > 0))
+    return Chosen(column, torch.cat(chosen), valid & (relations.negatives > 0))
 
 
-def _nearest_farther(distance: Tensor, negative: Tensor, column: Tensor, valid: Tensor) -> Tensor:
-    rows, columns = distance.shape
-    k = column.shape[1]
-    if not columns:
-        return column
-    positives, order = torch.where(valid, distance.gather(1, column), torch.inf).sort(1)
-    stretch = torch.searchsorted(positives, distance)  # the number of positives that are nearer
-    only_negatives = torch.where(negative, distance, torch.inf)
-    least = distance.new_full((rows, k + 1), torch.inf).scatter_reduce_(1, stretch, only_negatives, "amin")
-    # Whose distance that is: the first in the batch where several are equally near.
-    item = torch.arange(columns, device=distance.device).expand(rows, columns)
-    item = torch.where(only_negatives == least.gather(1, stretch), item, columns - 1)
-    who = column.new_full((rows, k + 1), columns - 1).scatter_reduce_(1, stretch, item, "amin")
-    beyond, at = least.flip(1).cummin(1)
-    beyond, who = beyond.flip(1)[:, 1:], who.gather(1, k - at.flip(1)[:, 1:])
+def _nearest_farther(distance: Tensor, negative: Tensor, positives: Tensor) -> Tensor:
+    """The columns of the chosen negatives, int64 [anchors, K], for a block of anchors and K positives' distances."""
+    negatives = torch.where(negative, distance, torch.inf)
+    if not 0 < positives.shape[1] <= FEW:
+        order = argsort_rows(negatives)
+        place = torch.searchsorted(negatives.gather(1, order), positives, right=True)
+        last = (negative.sum(1, keepdim=True) - 1).clamp(min=0)
+        return order.gather(1, torch.minimum(place, last))
     farthest = torch.where(negative, distance, -torch.inf).argmax(1, keepdim=True)
-    # Written so that NaN goes to the farthest, which is then NaN too: it must not go unseen.
-    return torch.empty_like(who).scatter_(1, order, torch.where(beyond < torch.inf, who, farthest))
+    chosen = []
+    for positive in positives.split(1, 1):
+        # Written so that NaN counts as farther, then as farthest: it must not go unseen.
+        nearest, which = torch.where(negatives <= positive, torch.inf, negatives).min(1, keepdim=True)
+        chosen.append(torch.where(nearest < torch.inf, which, farthest))
+    return torch.cat(chosen, 1)

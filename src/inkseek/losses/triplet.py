@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inkseek.losses.closed_form import only_once
 from inkseek.losses.margin import Margin, MarginTerm
+from inkseek.losses.sorting import FEW, argsort_rows
 from inkseek.losses.tuples import Intervals
 from inkseek.relations import Batch, Level, Metric, row_blocks
 
@@ -75,7 +76,9 @@ class Triplet(MarginTerm):
         relations = self.relations(batch)
         distance, margins = relations.distance.detach(), self.margins(batch, relations.distance).detach()
         column, valid = relations.packed
-        values, order = torch.where(relations.negative, distance, torch.inf).sort(1)
+        negatives = torch.where(relations.negative, distance, torch.inf)
+        order = argsort_rows(negatives)
+        values = negatives.gather(1, order)
         # Strictly below, so that a hinge of exactly zero is inactive, as relu has it.
         below = torch.searchsorted(values, distance.gather(1, column) + margins).masked_fill_(~valid, 0)
         return Intervals(column, order, torch.zeros_like(below), below)
@@ -112,21 +115,36 @@ def _hinges(
     Every active triplet adds d_p + m and takes d_n away, so that the gradient says the sum too.
     """
     total, gradient, active = distance.new_zeros(()), torch.empty_like(distance), torch.empty_like(margin)
-    k = column.shape[1]
     for rows in row_blocks(distance):
-        near, columns = distance[rows], column[rows]
-        # In ascending order; what is no positive stands first, below everything.
+        near, columns, own = distance[rows], column[rows], gradient[rows]
         thresholds = torch.where(valid[rows], near.gather(1, columns) + margin[rows], -torch.inf)
-        thresholds, order = thresholds.sort(1)
-        # A threshold that equals the distance is not above it: a hinge of exactly zero is inactive, as relu has it.
-        place = torch.searchsorted(thresholds, near, right=True)
-        is_negative = negative[rows].to(near.dtype)
-        # How many negatives each threshold is above, from how many have so many thresholds not above them.
-        met = near.new_zeros(len(near), k + 1).scatter_add_(1, place, is_negative)
-        counts = met.cumsum(1)[:, :k].masked_fill_(thresholds == -torch.inf, 0)
-        own = gradient[rows]
-        own.copy_(place).sub_(k).mul_(is_negative)
-        total += (counts * torch.where(thresholds == -torch.inf, 0, thresholds)).sum() + (own * near).sum()
+        counts = _below(near, negative[rows], thresholds, own.zero_())
+        total += (counts * torch.where(valid[rows], thresholds, 0)).sum() + (own * near).sum()
         active[rows] = counts.sum(1, keepdim=True)
-        own.scatter_add_(1, columns, torch.empty_like(counts).scatter_(1, order, counts))
+        own.scatter_add_(1, columns, counts)
     return total, gradient, active
+
+
+def _below(distance: Tensor, negative: Tensor, thresholds: Tensor, gradient: Tensor) -> Tensor:
+    """How many negatives lie below each threshold [anchors, K]; 0 for -inf. Takes from `gradient` what lies above each.
+
+    A negative that equals a threshold does not lie below it: a hinge of exactly zero is inactive, as relu has it.
+    """
+    k = thresholds.shape[1]
+    if k <= FEW:
+        negatives = torch.where(negative, distance, torch.inf)
+        counts = torch.empty_like(thresholds)
+        for place in range(k):
+            below = negatives < thresholds[:, place, None]
+            torch.sum(below, 1, dtype=counts.dtype, out=counts[:, place])
+            gradient.add_(below, alpha=-1)
+        # NaN lies below nothing, and must not go unseen.
+        return counts + 0 * torch.where(negative, distance, 0).sum(1, keepdim=True)
+    thresholds, order = thresholds.sort(1)  # -inf first
+    place = torch.searchsorted(thresholds, distance, right=True)
+    is_negative = negative.to(distance.dtype)
+    gradient.copy_(place).sub_(k).mul_(is_negative)
+    # From how many negatives have so many thresholds that do not lie above them.
+    met = distance.new_zeros(len(distance), k + 1).scatter_add_(1, place, is_negative)
+    counts = met.cumsum(1)[:, :k].masked_fill_(thresholds == -torch.inf, 0)
+    return torch.empty_like(counts).scatter_(1, order, counts)
