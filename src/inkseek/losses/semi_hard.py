@@ -119,8 +119,8 @@ def _nearest_farther(distance: Tensor, negative: Tensor, positives: Tensor) -> T
         return order.gather(1, torch.minimum(place, last))
     farthest = torch.where(negative, distance, -torch.inf).argmax(1, keepdim=True)
     chosen = []
-    for positive in positives.split(1, 1):
+    for column in range(positives.shape[1]):
         # Written so that NaN counts as farther, then as farthest: it must not go unseen.
-        nearest, which = torch.where(negatives <= positive, torch.inf, negatives).min(1, keepdim=True)
+        nearest, which = torch.where(negatives <= positives[:, column, None], torch.inf, negatives).min(1, keepdim=True)
         chosen.append(torch.where(nearest < torch.inf, which, farthest))
     return torch.cat(chosen, 1)

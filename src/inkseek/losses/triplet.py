@@ -134,9 +134,9 @@ def _below(distance: Tensor, negative: Tensor, thresholds: Tensor, gradient: Ten
     if k <= FEW:
         negatives = torch.where(negative, distance, torch.inf)
         counts = torch.empty_like(thresholds)
-        for place in range(k):
-            below = negatives < thresholds[:, place, None]
-            torch.sum(below, 1, dtype=counts.dtype, out=counts[:, place])
+        for column in range(k):
+            below = negatives < thresholds[:, column, None]
+            torch.sum(below, 1, dtype=counts.dtype, out=counts[:, column])
             gradient.add_(below, alpha=-1)
         # NaN lies below nothing, and must not go unseen.
         return counts + 0 * torch.where(negative, distance, 0).sum(1, keepdim=True)
