@@ -1,0 +1,179 @@
+"""Extended sets for zero-shot retrieval on disk: SAKE's and ZSE-SBIR's file lists where they are, or folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import NamedTuple
+
+from inkseek.datasets.class_folders import class_rows, left_out, own_folder
+from inkseek.datasets.class_names import spelled_as
+from inkseek.datasets.dataset import WITHHELD, Dataset, listed
+from inkseek.datasets.file_lists import present, read_rows, relative_path
+from inkseek.datasets.items import Items, Row
+from inkseek.datasets.records import DATASET_RECORDS, pseudo_unseen
+from inkseek.errors import InkseekError
+from inkseek.images.preprocessing import Domain
+
+
+class Folders(NamedTuple):
+    """Folders of class folders that people keep together; all that are there are read."""
+
+    sketches: tuple[str, ...]
+    photos: tuple[str, ...]
+
+
+# What CLIP-AT and ClipPrompt ask for, whichever the data set.
+_PLAIN = (Folders(("sketch",), ("photo",)), Folders(("train/sketch", "val/sketch"), ("train/photo", "val/photo")))
+
+
+@dataclass(frozen=True)
+class ZeroShotLayout:
+    """Where a set's file lists and pictures may be; what is named first is taken.
+
+    Attributes:
+        named: names of the data set's own folder, which may be given by its parent.
+        lists: folders of file lists.
+        sketch_lists: a sketch list's possible names; `{}` becomes `train`, `test` or `zero`.
+        photo_lists: a photo list's possible names.
+        folders: the set's own folders; each may carry SAKE's suffix `_ready` (its resized copies).
+    """
+
+    named: tuple[str, ...]
+    lists: tuple[str, ...]
+    sketch_lists: tuple[str, ...]
+    photo_lists: tuple[str, ...]
+    folders: tuple[Folders, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies on disk: pictures, how they lie there, and what a reader of figures must know."""
+
+    rows: list[Row]
+    layout: str
+    notes: tuple[str, ...]
+
+
+def open_zero_shot(name: str, root: Path, layout: ZeroShotLayout) -> Dataset:
+    """Open a data set under its record's class split, with every picture that `read_zero_shot` finds."""
+    record = DATASET_RECORDS[name]
+    own = own_folder(root, layout.named)
+    return zero_shot_dataset(name, own, read_zero_shot(own, layout, record.seen, record.unseen))
+
+
+def zero_shot_dataset(name: str, root: Path, found: Found) -> Dataset:
+    """Put what was found under the class split of a data set's record."""
+    record = DATASET_RECORDS[name]
+    return Dataset(
+        name=name,
+        root=root,
+        items=Items.from_rows(found.rows, (*record.seen, *record.unseen)),
+        seen=record.seen,
+        unseen=record.unseen,
+        pseudo_unseen=pseudo_unseen(name),
+        layout=found.layout,
+        notes=found.notes,
+    )
+
+
+def read_zero_shot(root: Path, layout: ZeroShotLayout, seen: Sequence[str], unseen: Sequence[str]) -> Found:
+    """Read a set by its file lists, and by folders what no list names.
+
+    Sketches in the lists `test`, which SAKE keeps out of training, get the source `withheld`.
+
+    Raises:
+        InkseekError: nothing is recognised, or a list does not fit its data set.
+    """
+    lists = next((root / folder for folder in layout.lists if (root / folder).is_dir()), None)
+    rows: list[Row] = []
+    notes: list[str] = []
+    used: list[str] = []
+    unlisted: list[tuple[Domain, Sequence[str]]] = []
+    kinds: tuple[tuple[Domain, tuple[str, ...]], ...] = (
+        ("sketch", layout.sketch_lists),
+        ("photo", layout.photo_lists),
+    )
+    for domain, names in kinds:
+        for part, classes in (("train", seen), ("zero", unseen)):
+            if (path := _list(lists, names, part)) is None:
+                unlisted.append((domain, classes))
+                continue
+            sources = [(path, "")]
+            if part == "train" and (withheld := _list(lists, names, "test")) is not None:
+                sources.append((withheld, WITHHELD))
+            for file, source in sources:
+                more, missing = _read_list(root, file, domain, classes, source)
+                rows += more
+                notes += missing
+                used.append(f"{file.parent.name}/{file.name}")
+    described = [f"file lists {', '.join(used)}"] if used else []
+    if unlisted:
+        by_folder, folders, strangers = _read_folders(root, (*layout.folders, *_PLAIN), (*seen, *unseen))
+        rows += [row for row in by_folder if any(row[2] == domain and row[1] in names for domain, names in unlisted)]
+        if folders:
+            described.append(f"folders {', '.join(folders)}")
+        notes += left_out(strangers)
+    for domain, folder in (("sketch", "sketches"), ("photo", "photos")):
+        if not any(row[2] == domain for row in rows):
+            wanted = " or ".join(f"{getattr(f, folder)[0]}/<class>/" for f in (*layout.folders, *_PLAIN))
+            raise InkseekError(f"{root}: no {domain} of this data set's classes is here; expected {wanted}")
+    return Found(rows, "; ".join(described), tuple(notes))
+
+
+def _list(folder: Path | None, names: Sequence[str], part: str) -> Path | None:
+    if folder is None:
+        return None
+    return next((folder / name.format(part) for name in names if (folder / name.format(part)).is_file()), None)
+
+
+def _read_list(
+    root: Path, file: Path, domain: Domain, classes: Sequence[str], source: str
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Read lines `<folder>/<class>/<file> <int>`; the number restarts in each list, so the class is the folder's."""
+    names = [relative_path(path, file) for path, _ in read_rows(file, ("path", "#class"))]
+    above: dict[str, str] = {}
+    folders: list[str] = []
+    for name in names:
+        *_, folder, _ = ("", "", *name.split("/"))
+        folders.append(folder)
+        base = name.rsplit("/", 2)[0]
+        if base not in above:
+            above[base] = _there(root, base) or base
+    spelled = spelled_as(dict.fromkeys(folders), classes, str(file))
+    if strange := tuple(dict.fromkeys(folder for folder in folders if folder not in spelled)):
+        raise InkseekError(f"{file}: lists classes that are not of this split: {listed(strange)}")
+    names = [above[name.rsplit("/", 2)[0]] + name[len(name.rsplit("/", 2)[0]) :] for name in names]
+    here, notes = present(root, names, file.name)
+    rows = [(root / name, spelled[folder], domain, "", source) for name, folder in zip(names, folders, strict=True)]
+    return list(compress(rows, here.tolist())), notes
+
+
+def _read_folders(
+    root: Path, alternatives: Sequence[Folders], known: Sequence[str]
+) -> tuple[list[Row], list[str], tuple[str, ...]]:
+    """Return pictures of the first alternative that is there, its folders, and folders that are no known class."""
+    for alternative in alternatives:
+        sketches = [there for name in alternative.sketches if (there := _there(root, name))]
+        photos = [there for name in alternative.photos if (there := _there(root, name))]
+        if sketches and photos:
+            break
+    else:
+        return [], [], ()
+    rows: list[Row] = []
+    strangers: dict[str, None] = {}
+    domains: tuple[tuple[Domain, list[str]], ...] = (("sketch", sketches), ("photo", photos))
+    for domain, folders in domains:
+        for folder in folders:
+            more, strange = class_rows(root / folder, domain, known=known)
+            rows += more
+            strangers |= dict.fromkeys(strange)
+    return rows, [*sketches, *photos], tuple(strangers)
+
+
+def _there(root: Path, folder: str) -> str | None:
+    """Return a folder as it is named, or with or without SAKE's suffix `_ready`, whichever is there."""
+    plain = folder.replace("_ready", "")
+    return next((form for form in (folder, f"{plain}_ready", plain) if (root / form).is_dir()), None)
