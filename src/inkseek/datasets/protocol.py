@@ -80,7 +80,8 @@ def open_protocol(name: str, root: Path | None = None) -> Protocol:
     target, without, other = name.partition(_WITHOUT)
     full = f"{target}/unseen" if target in DATASET_RECORDS else target
     if full not in RECORDS:
-        known = nearest(target, RECORDS) or nearest(target, DATASET_RECORDS)
+        family = [of for of in DATASET_RECORDS if of.startswith(f"{target}/")]
+        known = nearest(target, family or RECORDS) or nearest(target, DATASET_RECORDS)
         raise InkseekError(f"no protocol is named {target!r}{known}; `inkseek data list` names them all")
     if without and not (other in DATASET_RECORDS and DATASET_RECORDS[other].seen):
         named = [known for known, record in DATASET_RECORDS.items() if record.seen]

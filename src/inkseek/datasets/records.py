@@ -239,7 +239,7 @@ DATASET_RECORDS: dict[str, DatasetRecord] = {
         lists=_halves("cub_200_2011"),
         protocols={
             "unseen": Record(100, 5_924, 5_924, (49, 60), (49, 60), _RECALLS, clustering=True),
-            "pseudo-unseen": Record(20, metrics=_RECALLS, clustering=True),
+            "pseudo-unseen": Record(20, 1_181, 1_181, metrics=_RECALLS, clustering=True),
         },
         seen_photos=5_864,
     ),
@@ -298,7 +298,7 @@ DATASET_RECORDS: dict[str, DatasetRecord] = {
         lists=None,
         protocols={
             "unseen": Record(48, 1_440, 1_440, (30, 30), (30, 30), _RECALLS, clustering=True),
-            "pseudo-unseen": Record(9, metrics=_RECALLS, clustering=True),
+            "pseudo-unseen": Record(9, 270, 270, (30, 30), (30, 30), _RECALLS, clustering=True),
         },
         seen_photos=1_435,
     ),
