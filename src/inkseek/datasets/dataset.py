@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
 
@@ -52,7 +54,7 @@ class Dataset:
     @property
     def missing(self) -> tuple[str, ...]:
         """Classes of the split without any picture, in the split's order."""
-        here = {self.items.classes[label] for label in set(self.items.labels.tolist())}
+        here = {self.items.classes[label] for label in np.unique(self.items.labels).tolist()}
         return tuple(name for name in (*self.seen, *self.unseen) if name not in here)
 
     @property

@@ -134,20 +134,16 @@ def _read_list(
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Read lines `<folder>/<class>/<file> <int>`; the number restarts in each list, so the class is the folder's."""
     names = [relative_path(path, file) for path, _ in read_rows(file, ("path", "#class"))]
-    above: dict[str, str] = {}
-    folders: list[str] = []
-    for name in names:
-        *_, folder, _ = ("", "", *name.split("/"))
-        folders.append(folder)
-        base = name.rsplit("/", 2)[0]
-        if base not in above:
-            above[base] = _there(root, base) or base
-    spelled = spelled_as(dict.fromkeys(folders), classes, str(file))
-    if strange := tuple(dict.fromkeys(folder for folder in folders if folder not in spelled)):
+    parts = [name.rsplit("/", 2) for name in names]
+    if short := next((name for name, of in zip(names, parts, strict=True) if len(of) < 3), None):
+        raise InkseekError(f"{file}: lists {short!r}, expected <folder>/<class>/<file>")
+    spelled = spelled_as(dict.fromkeys(folder for _, folder, _ in parts), classes, str(file))
+    if strange := tuple(dict.fromkeys(folder for _, folder, _ in parts if folder not in spelled)):
         raise InkseekError(f"{file}: lists classes that are not of this split: {listed(strange)}")
-    names = [above[name.rsplit("/", 2)[0]] + name[len(name.rsplit("/", 2)[0]) :] for name in names]
+    there = {above: _there(root, above) or above for above in {of[0] for of in parts}}
+    names = [f"{there[above]}/{folder}/{name}" for above, folder, name in parts]
     here, notes = present(root, names, file.name)
-    rows = [(root / name, spelled[folder], domain, "", source) for name, folder in zip(names, folders, strict=True)]
+    rows = [(root / name, spelled[of[1]], domain, "", source) for name, of in zip(names, parts, strict=True)]
     return list(compress(rows, here.tolist())), notes
 
 
