@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from inkseek.datasets.catalogue import DATASETS
@@ -109,6 +112,14 @@ def test_metrics_are_known_and_carry_their_convention() -> None:
     assert "mAP@200 strict" in (RECORDS["sketchy-ext/split2/unseen"].metrics or ())
     assert "mAP@all" in (RECORDS["tu-berlin-ext/unseen"].metrics or ())
     assert "P@200" in (RECORDS["quickdraw-ext/unseen"].metrics or ())
+
+
+def test_the_document_names_every_data_set() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    for name in DATASET_RECORDS:
+        assert f"`{name.removesuffix('-dedup')}`" in text, name
+    for name in re.findall(r"--protocol (\S+)|`([\w-]+/[\w/-]+)@without", text):
+        assert (name[0] or name[1]) in {*RECORDS, *DATASET_RECORDS}
 
 
 def test_every_fifth_class_is_held_out() -> None:
