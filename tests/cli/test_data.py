@@ -96,7 +96,7 @@ def test_check_of_what_cannot_be_opened(run: Run, tmp_path: Path) -> None:
     assert "Ebay_train.txt: no such file" in err
     code, _, err = run("check", "sketchy-ext", "--root", tmp_path)
     assert code == 2
-    assert "no sketch of this data set's classes" in err
+    assert "no picture of sketchy-ext/split1 is here" in err
     assert "did you mean 'sop'" in run("check", "sopp", "--root", tmp_path)[2]
     assert "--root" in run("check", "cars196")[2]
 

@@ -102,7 +102,12 @@ def test_other_counts_are_non_standard(tmp_path: Path) -> None:
 
 def test_missing_classes_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "sketch/dog/1.png", "photo/dog/1.jpg")
-    with pytest.raises(InkseekError, match=r"no unseen class of quickdraw-photo is here: ant"):
+    assert open_quickdraw_photo(tmp_path).missing[:2] == ("The_Eiffel_Tower", "airplane")
+    with pytest.raises(InkseekError, match=r"unseen has no queries here; missing classes: ant, brain"):
+        open_protocol("quickdraw-photo/unseen", tmp_path)
+    (tmp_path / "sketch" / "dog").rename(tmp_path / "sketch" / "unicorn")
+    (tmp_path / "photo" / "dog").rename(tmp_path / "photo" / "unicorn")
+    with pytest.raises(InkseekError, match=r"no class of quickdraw-photo is here: The_Eiffel_Tower, airplane"):
         open_quickdraw_photo(tmp_path)
 
 

@@ -60,7 +60,10 @@ def test_cub_may_be_given_by_its_parent(tree: Tree) -> None:
         ({"image_class_labels.txt": "1 7\n"}, "has no class"),
         ({"image_class_labels.txt": "1\n"}, r"image_class_labels\.txt: line 1"),
         ({"classes.txt": "\0"}, "zero bytes"),
-        ({"images.txt": "1 001.X/gone.jpg\n"}, "none of the 1 files that images.txt lists"),
+        (
+            {"images.txt": "1 001.X/gone.jpg\n"},
+            "1 of the 1 files that images.txt lists are missing, the first images/001.X/gone.jpg",
+        ),
     ],
 )
 def test_broken_cub_lists_are_one_line(changed: dict[str, str], said: str, tree: Tree) -> None:

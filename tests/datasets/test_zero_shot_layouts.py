@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,7 +136,6 @@ def test_lists_of_the_other_split_are_an_error(tree: Tree) -> None:
         ("256x256/bat/x.jpg bat\n", "line 1"),
         ("x.jpg 0\n", "expected <folder>/<class>/<file>"),
         ("256x256/photo/dragon/x.jpg 0\n", "not of this split: dragon"),
-        ("256x256/photo/bat/none.jpg 0\n", "none of the 1 files"),
         ("", "lists nothing"),
         ("\0\0\0", "zero bytes"),
     ],
@@ -199,20 +199,34 @@ def test_folders_of_no_class_are_named_and_spellings_joined(tree: Tree) -> None:
         open_protocol("sketchy-ext/split2", root)
 
 
+def test_the_unseen_classes_alone_can_be_measured(tree: Tree) -> None:
+    sketches, photos = (tuple(name for name in of if name[:3] in {"bat", "cow"}) for of in (SKETCHES, PHOTOS))
+    root = tree(*below("sketch", *sketches), *below("photo", *photos), **sake_lists("zeroshot2"))
+    with pytest.raises(
+        InkseekError, match=r"1 of the 1 files that .*_train\.txt lists are missing.*; expected 256x256"
+    ):
+        open_dataset("sketchy-ext/split2", root)
+    shutil.rmtree(root / "zeroshot2")
+    opened = open_protocol("sketchy-ext/split2", root)
+    assert (len(opened.queries), len(opened.gallery)) == (3, 2)
+    with pytest.raises(InkseekError, match=r"pseudo-unseen has no queries here; missing classes: wading_bird"):
+        open_protocol("sketchy-ext/split2/pseudo-unseen", root)
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("readme.md",), "no sketch of this data set's classes is here; expected 256x256/sketch"),
-        (("sketch/bat/1.png", "photo/dragon/1.jpg"), "no photo of this data set's classes"),
-        (("sketch/bat/1.png", "photo/bat/1.jpg"), "no seen class of sketchy-ext/split2 is here: table"),
-        (("sketch/table/1.png", "photo/table/1.jpg"), "no unseen class of sketchy-ext/split2 is here: bat"),
+        (("readme.md",), "no picture of sketchy-ext/split2 is here; expected 256x256/sketch/"),
+        (("sketch/bat/1.png",), "no picture of sketchy-ext/split2 is here; expected"),
+        (("sketch/bat/1.png", "photo/dragon/1.jpg"), "split2/unseen has no gallery here; missing classes: cabin, cow"),
+        (("sketch/table/1.png", "photo/table/1.jpg"), "split2/unseen has no queries here; missing classes: bat, cabin"),
     ],
 )
 def test_what_is_not_there_is_named(names: tuple[str, ...], said: str, tree: Tree) -> None:
     with pytest.raises(InkseekError, match=said):
-        open_dataset("sketchy-ext/split2", tree(*names))
+        open_protocol("sketchy-ext/split2", tree(*names))
     with pytest.raises(InkseekError, match=r"no such folder.*--root"):
-        open_dataset("sketchy-ext/split2", tree() / "none")
+        open_protocol("sketchy-ext/split2", tree() / "none")
 
 
 BERLIN = ("hot air balloon/1 a.{}", "banana/2.{}", "wrist-watch/3.{}", "wrist-watch/4.{}")

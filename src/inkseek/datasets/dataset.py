@@ -46,10 +46,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if set(self.seen) & set(self.unseen) or not set(self.pseudo_unseen) <= set(self.seen):
             raise ValueError(f"{self.name}: the class split overlaps")
-        missing = set(self.missing)
-        for what, names in (("seen", self.seen), ("unseen", self.unseen)):
-            if missing.issuperset(names):
-                raise InkseekError(f"{self.root}: no {what} class of {self.name} is here: {listed(names)}")
+        if len(self.missing) == len(self.seen) + len(self.unseen):
+            raise InkseekError(f"{self.root}: no class of {self.name} is here: {listed(self.missing)}")
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -83,22 +83,18 @@ def present(root: Path, names: Sequence[str], listed_in: str) -> tuple[npt.NDArr
     """Say which of the listed files are below the root, and a note where some are not.
 
     Every folder is read once, which is much faster than asking for 100,000 files one by one.
-
-    Raises:
-        InkseekError: none of them is.
     """
     folders: dict[str, set[str]] = {}
     found = np.zeros(len(names), dtype=bool)
     for i, name in enumerate(names):
         folder, _, file = name.rpartition("/")
         if folder not in folders:
+            folders[folder] = set()
             with contextlib.suppress(OSError), os.scandir(root / folder) as entries:
-                folders[folder] = {entry.name for entry in entries}
-        found[i] = file in folders.setdefault(folder, set())
-    missing = [name for name, there in zip(names, found.tolist(), strict=True) if not there]
-    if len(missing) == len(names):
-        raise InkseekError(f"{root}: none of the {len(names):,} files that {listed_in} lists is here, as {missing[0]}")
-    if not missing:
+                folders[folder].update(entry.name for entry in entries)
+        found[i] = file in folders[folder]
+    missing = np.flatnonzero(~found)
+    if not len(missing):
         return found, ()
-    note = f"{len(missing):,} of the {len(names):,} files that {listed_in} lists are missing, the first {missing[0]}"
-    return found, (note,)
+    what = f"{len(missing):,} of the {len(names):,} files that {listed_in} lists are missing"
+    return found, (f"{what}, the first {names[missing[0]]}",)

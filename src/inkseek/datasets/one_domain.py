@@ -8,6 +8,7 @@ from pathlib import Path
 from inkseek.datasets.dataset import Dataset, every_fifth
 from inkseek.datasets.file_lists import present
 from inkseek.datasets.items import Items
+from inkseek.errors import InkseekError
 
 
 def one_domain(
@@ -34,6 +35,8 @@ def one_domain(
     """
     here, notes = present(root, [path for path, _, _ in rows], listed_in)
     kept = [row for row, there in zip(rows, here.tolist(), strict=True) if there]
+    if not kept:
+        raise InkseekError(f"{root}: {' '.join(notes)}")
     return Dataset(
         name=name,
         root=root,

@@ -112,9 +112,10 @@ def protocol_of(dataset: Dataset, split: str) -> Protocol:
     if split == "generalised":
         measured = every
         gallery = dataset.queries_and_gallery(every)[1]
-    if not len(queries) or not len(gallery):
-        raise InkseekError(f"{dataset.root}: {name} has no {'gallery' if len(queries) else 'queries'} here")
     missing = tuple(of for of in dataset.missing if of in measured)
+    if not len(queries) or not len(gallery):
+        side = "gallery" if len(queries) else "queries"
+        raise InkseekError(f"{dataset.root}: {name} has no {side} here; missing classes: {listed(missing) or 'none'}")
     notes = *dataset.notes, *_non_standard(list(counts(name, queries, gallery)), missing)
     metrics = record.metrics
     if dataset.one_domain and metrics is None:

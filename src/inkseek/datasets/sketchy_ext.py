@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from inkseek.datasets.class_folders import own_folder
+import numpy as np
+
 from inkseek.datasets.dataset import Dataset
-from inkseek.datasets.items import Row
-from inkseek.datasets.records import DATASET_RECORDS
-from inkseek.datasets.zero_shot_layout import Folders, ZeroShotLayout, read_zero_shot, zero_shot_dataset
+from inkseek.datasets.items import Items
+from inkseek.datasets.zero_shot_layout import Folders, ZeroShotLayout, open_zero_shot
 
 _TX = "tx_000000000000"
 
@@ -45,16 +45,14 @@ def open_sketchy_ext(root: Path, *, split: int, dedup: bool) -> Dataset:
     Raises:
         InkseekError: the folder is missing or is not this data set.
     """
-    name = f"sketchy-ext/split{split}{'-dedup' if dedup else ''}"
-    record = DATASET_RECORDS[name]
-    own = own_folder(root, _LAYOUTS[split].named)
-    found = read_zero_shot(own, _LAYOUTS[split], record.seen, record.unseen)
-    return zero_shot_dataset(name, own, replace(found, rows=_without_copies(found.rows)) if dedup else found)
+    dataset = open_zero_shot(f"sketchy-ext/split{split}{'-dedup' if dedup else ''}", root, _LAYOUTS[split])
+    return replace(dataset, items=_without_copies(dataset.items)) if dedup else dataset
 
 
-def _without_copies(rows: list[Row]) -> list[Row]:
-    def original(row: Row) -> bool:
-        return row[2] == "photo" and any(part.startswith("tx_") for part in row[0].parts[-3:])
-
-    extension = {(row[1], row[0].stem) for row in rows if row[2] == "photo" and not original(row)}
-    return [row for row in rows if not (original(row) and (row[1], row[0].stem) in extension)]
+def _without_copies(items: Items) -> Items:
+    photo = items.domains == "photo"
+    original = photo & np.array([path.parts[-3].startswith("tx_") for path in items.paths])
+    keys = [(label, path.stem) for label, path in zip(items.labels.tolist(), items.paths, strict=True)]
+    extension = {keys[i] for i in np.flatnonzero(photo & ~original)}
+    copied = np.array([key in extension for key in keys])
+    return items.pick(~(original & copied))

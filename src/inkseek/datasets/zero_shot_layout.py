@@ -47,57 +47,28 @@ class ZeroShotLayout:
     photo_lists: tuple[str, ...]
     folders: tuple[Folders, ...]
 
-
-@dataclass(frozen=True)
-class Found:
-    """What lies on disk: pictures, how they lie there, and what a reader of figures must know."""
-
-    rows: list[Row]
-    layout: str
-    notes: tuple[str, ...]
+    def list_names(self) -> tuple[tuple[Domain, tuple[str, ...]], ...]:
+        """Return the possible names of lists by domain."""
+        return ("sketch", self.sketch_lists), ("photo", self.photo_lists)
 
 
 def open_zero_shot(name: str, root: Path, layout: ZeroShotLayout) -> Dataset:
-    """Open a data set under its record's class split, with every picture that `read_zero_shot` finds."""
-    record = DATASET_RECORDS[name]
-    own = own_folder(root, layout.named)
-    return zero_shot_dataset(name, own, read_zero_shot(own, layout, record.seen, record.unseen))
-
-
-def zero_shot_dataset(name: str, root: Path, found: Found) -> Dataset:
-    """Put what was found under the class split of a data set's record."""
-    record = DATASET_RECORDS[name]
-    return Dataset(
-        name=name,
-        root=root,
-        items=Items.from_rows(found.rows, (*record.seen, *record.unseen)),
-        seen=record.seen,
-        unseen=record.unseen,
-        pseudo_unseen=pseudo_unseen(name),
-        layout=found.layout,
-        notes=found.notes,
-    )
-
-
-def read_zero_shot(root: Path, layout: ZeroShotLayout, seen: Sequence[str], unseen: Sequence[str]) -> Found:
-    """Read a set by its file lists, and by folders what no list names.
+    """Open a data set by its file lists, and by folders what no list names, under its record's class split.
 
     Sketches in the lists `test`, which SAKE keeps out of training, get the source `withheld`.
 
     Raises:
         InkseekError: nothing is recognised, or a list does not fit its data set.
     """
+    record = DATASET_RECORDS[name]
+    root = own_folder(root, layout.named)
     lists = next((root / folder for folder in layout.lists if (root / folder).is_dir()), None)
     rows: list[Row] = []
     notes: list[str] = []
     used: list[str] = []
     unlisted: list[tuple[Domain, Sequence[str]]] = []
-    kinds: tuple[tuple[Domain, tuple[str, ...]], ...] = (
-        ("sketch", layout.sketch_lists),
-        ("photo", layout.photo_lists),
-    )
-    for domain, names in kinds:
-        for part, classes in (("train", seen), ("zero", unseen)):
+    for domain, names in layout.list_names():
+        for part, classes in (("train", record.seen), ("zero", record.unseen)):
             if (path := _list(lists, names, part)) is None:
                 unlisted.append((domain, classes))
                 continue
@@ -111,16 +82,26 @@ def read_zero_shot(root: Path, layout: ZeroShotLayout, seen: Sequence[str], unse
                 used.append(f"{file.parent.name}/{file.name}")
     described = [f"file lists {', '.join(used)}"] if used else []
     if unlisted:
-        by_folder, folders, strangers = _read_folders(root, (*layout.folders, *_PLAIN), (*seen, *unseen))
+        by_folder, folders, strangers = _read_folders(root, (*layout.folders, *_PLAIN), (*record.seen, *record.unseen))
         rows += [row for row in by_folder if any(row[2] == domain and row[1] in names for domain, names in unlisted)]
+        notes += left_out(strangers)
         if folders:
             described.append(f"folders {', '.join(folders)}")
-        notes += left_out(strangers)
-    for domain, folder in (("sketch", "sketches"), ("photo", "photos")):
-        if not any(row[2] == domain for row in rows):
-            wanted = " or ".join(f"{getattr(f, folder)[0]}/<class>/" for f in (*layout.folders, *_PLAIN))
-            raise InkseekError(f"{root}: no {domain} of this data set's classes is here; expected {wanted}")
-    return Found(rows, "; ".join(described), tuple(notes))
+    if not rows:
+        wanted = [f"{of.sketches[0]}/<class>/ with {of.photos[0]}/<class>/" for of in (*layout.folders, *_PLAIN)]
+        raise InkseekError(
+            f"{root}: {notes[0] if notes else f'no picture of {name} is here'}; expected {', or '.join(wanted)}"
+        )
+    return Dataset(
+        name=name,
+        root=root,
+        items=Items.from_rows(rows, (*record.seen, *record.unseen)),
+        seen=record.seen,
+        unseen=record.unseen,
+        pseudo_unseen=pseudo_unseen(name),
+        layout="; ".join(described),
+        notes=tuple(notes),
+    )
 
 
 def _list(folder: Path | None, names: Sequence[str], part: str) -> Path | None:
