@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from inkseek.datasets.catalogue import DATASETS, open_dataset
-from inkseek.datasets.checking import check, names_of
+from inkseek.datasets.checking import check
 from inkseek.datasets.dataset import WITHHELD, Dataset
 from inkseek.datasets.items import Items, Row
 from inkseek.datasets.protocol import open_protocol, protocol_of
-from inkseek.datasets.records import DATASET_RECORDS, RECORDS
+from inkseek.datasets.records import DATASET_RECORDS, RECORDS, names_of
 from inkseek.errors import InkseekError
 
 Tree = Callable[..., Path]
@@ -165,7 +165,8 @@ def test_a_check_counts_every_split(tree: Tree) -> None:
 def test_a_familys_name_means_all_of_it() -> None:
     assert len(names_of("sketchy-ext")) == 4
     assert names_of("sop") == ["sop"]
-    assert names_of("nothing") == ["nothing"]
+    with pytest.raises(InkseekError, match="no data set is named 'soup'; did you mean 'sop'"):
+        names_of("soup")
 
 
 @pytest.mark.data

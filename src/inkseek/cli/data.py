@@ -30,33 +30,15 @@ def list_(
     """
     from rich.console import Console
 
-    from inkseek.datasets.checking import names_of
-    from inkseek.datasets.protocol import say
-    from inkseek.datasets.records import DATASET_RECORDS
-    from inkseek.errors import InkseekError, nearest
+    from inkseek.datasets.records import DATASET_RECORDS, names_of
 
     names = list(DATASET_RECORDS) if name is None else names_of(name)
-    if unknown := [known for known in names if known not in DATASET_RECORDS]:
-        raise InkseekError(f"no data set is named {unknown[0]!r}{nearest(unknown[0], DATASET_RECORDS)}")
     if as_json:
         typer.echo(json.dumps({known: _described(known) for known in names}, indent=2))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     for known in names:
-        record = DATASET_RECORDS[known]
-        console.print(f"[bold]{known}[/bold]: {record.title}")
-        if name is not None:
-            for what in ("domains", "relevance", "origin", "licence", "counted"):
-                console.print(f"  {what}: {getattr(record, what)}", markup=False)
-            for what, classes in (("seen", record.seen), ("unseen", record.unseen)):
-                if classes:
-                    console.print(f"  {len(classes)} {what}: {', '.join(classes)}", markup=False)
-        for split, of in record.protocols.items():
-            counts = ((of.classes, "classes"), (of.queries, "queries"), (of.gallery, "gallery pictures"))
-            said = ", ".join(f"{say(count)} {what}" for count, what in counts if count is not None)
-            console.print(f"  {known}/{split}: {said or 'whatever is there'}")
-            if name is not None and of.metrics:
-                console.print(f"    prints {', '.join(of.metrics)}{', clustering figures' if of.clustering else ''}")
+        _show_record(console, known, whole=name is not None)
     if name is None:
         console.print("A data set's name alone means its /unseen. Where it comes from: inkseek data list NAME")
 
@@ -80,12 +62,13 @@ def check(
     from rich.console import Console
 
     from inkseek.datasets import checking
+    from inkseek.datasets.records import names_of
 
-    found = [checking.check(known, root) for known in checking.names_of(name)]
+    found = [checking.check(known, root) for known in names_of(name)]
     if as_json:
         typer.echo(json.dumps({one.name: _as_json(one) for one in found}, indent=2))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console(markup=False, highlight=False, soft_wrap=True)
         for one in found:
             _show(console, one)
     if not all(one.standard for one in found):
@@ -113,15 +96,15 @@ def prepare(
     from inkseek.cli.printable import printable
     from inkseek.cli.progress import bar
     from inkseek.datasets import checking, preparing
-    from inkseek.datasets.catalogue import DATASETS
-    from inkseek.errors import InkseekError, nearest
+    from inkseek.datasets.records import names_of
+    from inkseek.errors import InkseekError
 
-    names = checking.names_of(name)
-    if unknown := [known for known in names if known not in DATASETS]:
-        raise InkseekError(f"no data set is named {unknown[0]!r}{nearest(unknown[0], DATASETS)}")
-    console = Console(stderr=True, highlight=False)
+    names = names_of(name)
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     with bar(console, "preparing, MB") as progress:
-        done = preparing.prepare(root, to, size=size, progress=lambda read, of: progress(read >> 20, of >> 20))
+        done = preparing.prepare(
+            root.expanduser(), to.expanduser(), size=size, progress=lambda read, of: progress(read >> 20, of >> 20)
+        )
     for file in done.left_out:
         typer.echo(f"left out: {printable(file.path)}: {printable(file.reason)}", err=True)
     counts = [
@@ -133,9 +116,29 @@ def prepare(
     typer.echo(f"{printable(to)}: {said or 'nothing to do'}", err=True)
     for known in names:
         try:
-            _show(console, checking.check(known, to))
+            _show(console, checking.check(known, to.expanduser()))
         except InkseekError as error:
-            console.print(f"{known} cannot be opened yet: {printable(error)}", markup=False)
+            console.print(f"{known} cannot be opened yet: {printable(error)}")
+
+
+def _show_record(console: Console, name: str, *, whole: bool) -> None:
+    from inkseek.datasets.protocol import say
+    from inkseek.datasets.records import DATASET_RECORDS
+
+    record = DATASET_RECORDS[name]
+    console.print(f"{name}: {record.title}")
+    if whole:
+        for what in ("domains", "relevance", "origin", "licence", "counted"):
+            console.print(f"  {what}: {getattr(record, what)}")
+        for what, classes in (("seen", record.seen), ("unseen", record.unseen)):
+            if classes:
+                console.print(f"  {len(classes)} {what}: {', '.join(classes)}")
+    for split, of in record.protocols.items():
+        counts = ((of.classes, "classes"), (of.queries, "queries"), (of.gallery, "gallery pictures"))
+        said = ", ".join(f"{say(count)} {what}" for count, what in counts if count is not None)
+        console.print(f"  {name}/{split}: {said or 'whatever is there'}")
+        if whole and of.metrics:
+            console.print(f"    prints {', '.join(of.metrics)}{', clustering figures' if of.clustering else ''}")
 
 
 def _described(name: str) -> dict[str, object]:
@@ -174,7 +177,7 @@ def _show(console: Console, found: Check) -> None:
     from inkseek.cli.printable import printable
     from inkseek.datasets.protocol import say
 
-    console.print(f"{found.name} at {printable(found.root)}, by {printable(found.layout)}", markup=False)
+    console.print(f"{found.name} at {printable(found.root)}, by {printable(found.layout)}")
     table = Table("split", "what", "expected", "found", "", box=None, pad_edge=False)
     for split, of in found.counts.items():
         for number, count in enumerate(of):
@@ -182,7 +185,10 @@ def _show(console: Console, found: Check) -> None:
             table.add_row("" if number else split, count.what, say(count.expected), say(count.found), differs)
     console.print(table)
     if found.missing:
-        console.print(f"missing classes: {', '.join(map(printable, found.missing))}", markup=False)
+        console.print(f"missing classes: {', '.join(map(printable, found.missing))}")
     for note in found.notes:
-        console.print(printable(note), markup=False)
-    console.print("as the protocol says" if found.standard else "NON-STANDARD: counts that differ are marked above")
+        console.print(printable(note))
+    if not found.standard:
+        console.print("NON-STANDARD: what differs is marked above")
+    else:
+        console.print("as the protocol says" if found.stated else "no counts are stated to hold it against")

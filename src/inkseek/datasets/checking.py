@@ -9,7 +9,7 @@ from pathlib import Path
 from inkseek.datasets.catalogue import open_dataset
 from inkseek.datasets.dataset import Dataset
 from inkseek.datasets.protocol import Count, counts, protocol_of
-from inkseek.datasets.records import DATASET_RECORDS, RECORDS
+from inkseek.datasets.records import DATASET_RECORDS
 from inkseek.errors import InkseekError
 
 
@@ -35,8 +35,14 @@ class Check:
 
     @property
     def standard(self) -> bool:
-        """Whether every count is as the record says and no class is missing."""
-        return not self.missing and all(count.standard for of in self.counts.values() for count in of)
+        """Whether every count is as the record says, no class is missing, and every split has pictures."""
+        whole = not self.missing and len(self.counts) == 1 + len(DATASET_RECORDS[self.name].protocols)
+        return whole and all(count.standard for of in self.counts.values() for count in of)
+
+    @property
+    def stated(self) -> bool:
+        """Whether there are counts to hold it against; nobody states any for pictures of one's own."""
+        return any(count.expected is not None for of in self.counts.values() for count in of)
 
 
 def check(name: str, root: Path | None = None) -> Check:
@@ -49,12 +55,11 @@ def check(name: str, root: Path | None = None) -> Check:
     found = {"seen": tuple(_seen(dataset))}
     notes = [*dataset.notes]
     for split in DATASET_RECORDS[name].protocols:
-        if f"{name}/{split}" in RECORDS:
-            try:
-                protocol = protocol_of(dataset, split)
-            except InkseekError as error:
-                notes.append(str(error))
-                continue
+        try:
+            protocol = protocol_of(dataset, split)
+        except InkseekError as error:
+            notes.append(str(error))
+        else:
             found[split] = tuple(counts(protocol.name, protocol.queries, protocol.gallery))
     return Check(name, dataset.root, dataset.layout, found, dataset.missing, tuple(notes))
 
@@ -67,11 +72,3 @@ def _seen(dataset: Dataset) -> Iterator[Count]:
     if not dataset.one_domain:
         yield Count("sketches", record.seen_sketches, len(seen.of(domain="sketch")))
     yield Count("photos", record.seen_photos, len(seen.of(domain="photo")))
-
-
-def names_of(name: str) -> list[str]:
-    """Return the data sets that a name means: itself, or all that begin with it (`sketchy-ext` is four).
-
-    A name that is unknown is returned as it is, for `open_dataset` to complain of.
-    """
-    return [name] if name in DATASET_RECORDS else [n for n in DATASET_RECORDS if n.startswith(f"{name}/")] or [name]

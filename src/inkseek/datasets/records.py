@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from inkseek.datasets.dataset import every_fifth, halves, read_split
+from inkseek.errors import InkseekError, nearest
 
 Split = Literal["unseen", "pseudo-unseen", "generalised", "all"]
 """Which classes are measured: the unseen ones; seen ones held out of training to choose checkpoints on; the unseen ones
@@ -324,3 +325,16 @@ RECORDS: dict[str, Record] = {
 def pseudo_unseen(name: str) -> tuple[str, ...]:
     """Return the seen classes of a data set that choose checkpoints: its own list, or every fifth of the seen ones."""
     return read_split("emoji_pseudo_unseen") if name == "emoji" else every_fifth(DATASET_RECORDS[name].seen)
+
+
+def names_of(name: str) -> list[str]:
+    """Return the data sets that a name means: itself, or all that begin with it (`sketchy-ext` is four).
+
+    Raises:
+        InkseekError: it means none.
+    """
+    names = [known for known in DATASET_RECORDS if known == name or known.startswith(f"{name}/")]
+    if not names:
+        near = nearest(name, DATASET_RECORDS)
+        raise InkseekError(f"no data set is named {name!r}{near}; `inkseek data list` names them all")
+    return names
