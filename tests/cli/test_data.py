@@ -121,3 +121,18 @@ def test_prepare_unpacks_resizes_and_checks(run: Run, tiny_quickdraw: Path, tmp_
     assert "sop cannot be opened yet" in err
     assert run("prepare", "sopp", "--root", root, "--to", to)[0] == 2
     assert run("prepare", "sop", "--root", tmp_path / "none", "--to", tmp_path / "x")[0] == 2
+
+
+@pytest.mark.parametrize("protocol", ["own", "own/all", "quickdraw-photo/unseen@without=tu-berlin-ext"])
+def test_evaluate_opens_protocols_by_name(
+    protocol: str, tiny_quickdraw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["inkseek", "evaluate", "frozen:tf_efficientnet_lite0@32", "--protocol", protocol]
+    monkeypatch.setattr(sys, "argv", [*words, "--root", str(tiny_quickdraw), "--json"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert caught.value.code in (0, None), err
+    read = json.loads(out)
+    assert read["protocol"].startswith(protocol)
+    assert 0 < read["metrics"]["mAP@all"] <= 1

@@ -54,7 +54,7 @@ class RichReporter:
         """Print the plan and start the bar."""
         self._console.print(summary(plan))
         if missing := plan.dataset.missing:
-            self._console.print(f"{len(missing)} classes of {plan.dataset.name} are missing: {listed(missing)}")
+            self._console.print(f"classes of {plan.dataset.name} that are missing: {listed(missing)}", markup=False)
         for note in plan.dataset.notes:
             self._console.print(note, markup=False)
         if step:
