@@ -81,8 +81,10 @@ def _tar(archive: Path) -> Iterator[Member]:
 
 def _read(archive: Path, open_member: Callable[[], IO[bytes] | None]) -> bytes:
     with _one_line(archive):
-        opened = open_member()
-        return b"" if opened is None else opened.read()
+        if (opened := open_member()) is None:
+            return b""
+        with opened:
+            return opened.read()
 
 
 class _Limited(BufferedIOBase):
