@@ -84,23 +84,6 @@ def test_items_pick_by_domain_class_and_source() -> None:
         Items(items.paths, np.zeros(1, dtype=np.int64), items.domains, items.instances, items.sources, items.classes)
 
 
-def test_shipped_splits_are_disjoint_and_of_the_stated_sizes() -> None:
-    for name, seen, unseen, pseudo in (("quickdraw_photo", 40, 12, 8), ("emoji", 51, 17, 7)):
-        suffixes = (
-            ("_seen40", "_unseen12", "_pseudo_unseen8")
-            if name == "quickdraw_photo"
-            else (
-                "_seen",
-                "_unseen",
-                "_pseudo_unseen",
-            )
-        )
-        lists = [read_split(name + suffix) for suffix in suffixes]
-        assert [len(names) for names in lists] == [seen, unseen, pseudo]
-        assert not set(lists[0]) & set(lists[1])
-        assert set(lists[2]) < set(lists[0])
-
-
 def test_unknown_names_name_the_nearest() -> None:
     with pytest.raises(InkseekError, match="did you mean 'emoji'"):
         open_dataset("emojis")
@@ -119,7 +102,12 @@ def test_other_counts_are_non_standard(tmp_path: Path) -> None:
 
 def test_missing_classes_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "sketch/dog/1.png", "photo/dog/1.jpg")
-    with pytest.raises(InkseekError, match=r"seen classes.*airplane"):
+    assert open_quickdraw_photo(tmp_path).missing[:2] == ("The_Eiffel_Tower", "airplane")
+    with pytest.raises(InkseekError, match=r"unseen has no queries here; missing classes: ant, brain"):
+        open_protocol("quickdraw-photo/unseen", tmp_path)
+    (tmp_path / "sketch" / "dog").rename(tmp_path / "sketch" / "unicorn")
+    (tmp_path / "photo" / "dog").rename(tmp_path / "photo" / "unicorn")
+    with pytest.raises(InkseekError, match=r"no class of quickdraw-photo is here: The_Eiffel_Tower, airplane"):
         open_quickdraw_photo(tmp_path)
 
 

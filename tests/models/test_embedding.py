@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from inkseek.cache import cache_folder
@@ -61,6 +63,56 @@ def test_a_changed_file_list_or_weight_is_embedded_again(items: Items, frozen_mo
     os.utime(items.paths[0], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     others.append(feature_cache.key_of(frozen_model.fingerprint, items.paths, domains))
     assert len({key, *others}) == 5
+
+
+def test_every_part_of_the_key_counts(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, preprocessing, and of each file the path, domain, size and time of change, and their order."""
+    domains = items.domains.tolist()
+    last = items.paths[-1]
+    keys = []
+
+    def key(fingerprint: str = "weights", paths: Sequence[Path] = items.paths, of: Sequence[str] = domains) -> None:
+        keys.append(feature_cache.key_of(fingerprint, paths, of))
+
+    key()
+    key(fingerprint="other weights")
+    key(paths=items.paths[:-1], of=domains[:-1])
+    key(of=["sketch", *domains[1:]])
+    key(paths=(items.paths[1], items.paths[0], *items.paths[2:]), of=[domains[1], domains[0], *domains[2:]])
+    status = last.stat()
+    last.write_bytes(last.read_bytes() + b"\0")
+    os.utime(last, ns=(status.st_atime_ns, status.st_mtime_ns))
+    key()  # another size at the same time
+    os.utime(last, ns=(status.st_atime_ns, status.st_mtime_ns - 1))
+    key()  # another time at the same size
+    renamed = last.rename(last.with_name("renamed.png"))
+    key(paths=(*items.paths[:-1], renamed))
+    monkeypatch.setattr(feature_cache, "PREPROCESSING_VERSION", -1)
+    key(paths=(*items.paths[:-1], renamed))
+    assert len(set(keys)) == len(keys) == 9
+
+
+def test_a_key_is_the_same_from_any_working_directory(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    domains = items.domains.tolist()
+    key = feature_cache.key_of("weights", items.paths, domains)
+    monkeypatch.chdir(items.paths[0].parent)
+    assert feature_cache.key_of("weights", [Path(path.name) for path in items.paths], domains) == key
+
+
+def test_changed_pixels_and_changed_weights_are_never_answered_from_the_cache(
+    items: Items, frozen_bundle: Path
+) -> None:
+    model = load(frozen_bundle)
+    first = embed_items(model, items)
+    Image.new("RGB", (80, 80), (10, 200, 30)).save(items.paths[0])
+    second = embed_items(model, items)
+    np.testing.assert_array_equal(second[1:], first[1:])
+    assert np.abs(second[0] - first[0]).max() > 1e-3
+    with torch.no_grad():
+        next(model.embedder.parameters()).mul_(0.5)
+    changed = Model(model.embedder, model.card)
+    assert changed.fingerprint != model.fingerprint
+    assert np.abs(embed_items(changed, items) - second).max() > 1e-3
 
 
 def test_a_torn_cache_is_made_again(items: Items, frozen_model: Model) -> None:

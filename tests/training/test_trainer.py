@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inkseek.datasets.dataset import read_split
+from inkseek.datasets.records import pseudo_unseen
 from inkseek.errors import InkseekError
 from inkseek.models.bundle import load
 from inkseek.training.checkpoint import Checkpoints
@@ -177,7 +177,7 @@ def test_a_folder_is_never_taken_from_another_run(uninterrupted: Path, tiny_quic
 def test_a_torn_picture_is_named_and_the_checkpoint_stands(tiny_quickdraw: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(tiny_quickdraw, root)
-    held_out = set(read_split("quickdraw_photo_pseudo_unseen8"))
+    held_out = set(pseudo_unseen("quickdraw-photo"))
     for folder in (root / "photo").iterdir():
         if folder.name not in held_out:
             (folder / "1.jpg").write_bytes((folder / "1.jpg").read_bytes()[:40])

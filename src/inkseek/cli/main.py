@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from inkseek.cli import data
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
 from inkseek.cli.index import index
@@ -24,9 +25,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, train, evaluate, losses, index, search, serve):
-    # A backspace tells click not to rewrap the examples; a docstring spells it out.
-    app.command(help=inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
+data_app = typer.Typer(
+    help="What data sets there are, whether a copy is whole, and smaller copies of what was downloaded.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+for group, verbs in (
+    (app, (demo, train, evaluate, losses, index, search, serve)),
+    (data_app, (data.list_, data.check, data.prepare)),
+):
+    for verb in verbs:
+        # A backspace tells click not to rewrap the examples; a docstring spells it out.
+        text = inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n")
+        group.command(verb.__name__.rstrip("_"), help=text)(verb)
+app.add_typer(data_app, name="data")
 
 
 @app.callback(invoke_without_command=True)

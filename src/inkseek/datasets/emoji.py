@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
-from inkseek.datasets.dataset import Dataset, read_split
-from inkseek.datasets.items import Items
+from inkseek.datasets.dataset import Dataset
+from inkseek.datasets.items import Items, Row
+from inkseek.datasets.records import DATASET_RECORDS, pseudo_unseen
 from inkseek.errors import InkseekError
 from inkseek.images.preprocessing import Domain
 
@@ -59,7 +60,7 @@ def open_emoji(root: Path, progress: Progress | None = None) -> Dataset:
     folder = root / f"emoji-{_build_name()}"
     if not folder.is_dir():
         _render_all(folder, progress)
-    rows: list[tuple[Path, str, Domain, str, str]] = []
+    rows: list[Row] = []
     for source in ("line", "openmoji", "twemoji"):
         domain: Domain = "sketch" if source == "line" else "photo"
         base = folder / domain / source
@@ -70,11 +71,12 @@ def open_emoji(root: Path, progress: Progress | None = None) -> Dataset:
         name="emoji",
         root=folder,
         items=Items.from_rows(rows, classes),
-        seen=read_split("emoji_seen"),
-        unseen=read_split("emoji_unseen"),
-        pseudo_unseen=read_split("emoji_pseudo_unseen"),
+        seen=DATASET_RECORDS["emoji"].seen,
+        unseen=DATASET_RECORDS["emoji"].unseen,
+        pseudo_unseen=pseudo_unseen("emoji"),
         gallery_source="twemoji",
         attribution=ATTRIBUTION,
+        layout="rendered from the installed packages",
     )
 
 

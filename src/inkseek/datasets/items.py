@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from inkseek.images.preprocessing import Domain
 
+Row = tuple[Path, str, Domain, str, str]
+"""One picture: path, class, domain, instance name or '', source or ''."""
+
 
 @dataclass(frozen=True, eq=False)
 class Items:
@@ -39,8 +42,8 @@ class Items:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for {n} paths")
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[Path, str, Domain, str, str]], classes: Sequence[str]) -> Items:
-        """Build the columns from rows (path, class, domain, instance name or '', source).
+    def from_rows(cls, rows: Iterable[Row], classes: Sequence[str]) -> Items:
+        """Build the columns from rows.
 
         Instance names are numbered in sorted order within their class, so that the numbers do not depend on the order
         of the rows.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inkseek.datasets.dataset import Dataset, read_split
-from inkseek.datasets.sketchy_layout import read_sketchy_layout
+from inkseek.datasets.dataset import Dataset
+from inkseek.datasets.sketchy_layout import open_sketchy_layout
 
 
 def open_quickdraw_photo(root: Path) -> Dataset:
@@ -14,11 +14,4 @@ def open_quickdraw_photo(root: Path) -> Dataset:
     Raises:
         InkseekError: the folder is missing or is not this data set.
     """
-    return Dataset(
-        name="quickdraw-photo",
-        root=root,
-        items=read_sketchy_layout(root),
-        seen=read_split("quickdraw_photo_seen40"),
-        unseen=read_split("quickdraw_photo_unseen12"),
-        pseudo_unseen=read_split("quickdraw_photo_pseudo_unseen8"),
-    )
+    return open_sketchy_layout("quickdraw-photo", root)

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from inkseek.datasets.items import Items
+from inkseek.datasets.class_folders import class_folders, left_out
+from inkseek.datasets.class_names import spelled_as
+from inkseek.datasets.dataset import Dataset
+from inkseek.datasets.items import Items, Row
+from inkseek.datasets.records import DATASET_RECORDS, pseudo_unseen
 from inkseek.errors import InkseekError
 from inkseek.images.preprocessing import Domain
 from inkseek.images.reading import find_pictures
 
 _VARIANTS = ("tx_000000000000_ready", "tx_000000000000", "")
+
+
+def open_sketchy_layout(name: str, root: Path) -> Dataset:
+    """Open a data set that lies in this layout under its record's class split.
+
+    Raises:
+        InkseekError: what `read_sketchy_layout` finds wrong, or two folders that are one class.
+    """
+    record = DATASET_RECORDS[name]
+    items = read_sketchy_layout(root)
+    spelled = spelled_as(items.classes, (*record.seen, *record.unseen), str(root))
+    return Dataset(
+        name=name,
+        root=root,
+        items=replace(items, classes=tuple(spelled.get(folder, folder) for folder in items.classes)),
+        seen=record.seen,
+        unseen=record.unseen,
+        pseudo_unseen=pseudo_unseen(name),
+        layout=layout_of(root),
+        notes=left_out([folder for folder in items.classes if folder not in spelled]),
+    )
+
+
+def layout_of(root: Path) -> str:
+    """Say which folders of a root in this layout are read."""
+    folders = _domain_folder(root, "sketch"), _domain_folder(root, "photo")
+    return f"folders {', '.join(folder.relative_to(root).as_posix() for folder in folders)}"
 
 
 def read_sketchy_layout(root: Path) -> Items:
@@ -24,14 +56,7 @@ def read_sketchy_layout(root: Path) -> Items:
     if not root.is_dir():
         raise InkseekError(f"{root}: no such folder; give the data set's folder with --root or data.root")
     folders: dict[Domain, Path] = {"sketch": _domain_folder(root, "sketch"), "photo": _domain_folder(root, "photo")}
-    classes = sorted(
-        {
-            entry.name
-            for folder in folders.values()
-            for entry in folder.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
-        }
-    )
+    classes = sorted({name for folder in folders.values() for name in class_folders(folder)})
     if not classes:
         raise InkseekError(f"{root}: the folders hold no class; expected sketch/.../<class>/*.png")
     files: list[tuple[Path, str, Domain]] = []
@@ -43,7 +68,7 @@ def read_sketchy_layout(root: Path) -> Items:
             files += [(path, name, domain) for path in found]
     photos = {(name, path.stem) for path, name, domain in files if domain == "photo"}
     sketches_paired = any(domain == "sketch" and (name, _photo_stem(path)) in photos for path, name, domain in files)
-    rows = []
+    rows: list[Row] = []
     for path, name, domain in files:
         stem = path.stem if domain == "photo" else _photo_stem(path)
         instance = stem if sketches_paired and (name, stem) in photos else ""

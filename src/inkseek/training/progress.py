@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from inkseek.datasets.dataset import listed
 from inkseek.training.trainer import Plan
 
 # Where no bar can move (a log file, a batch job), a line says now and then how far the run is.
@@ -52,6 +53,10 @@ class RichReporter:
     def started(self, plan: Plan, step: int) -> None:
         """Print the plan and start the bar."""
         self._console.print(summary(plan))
+        if missing := plan.dataset.missing:
+            self._console.print(f"classes of {plan.dataset.name} that are missing: {listed(missing)}", markup=False)
+        for note in plan.dataset.notes:
+            self._console.print(note, markup=False)
         if step:
             self._console.print(f"going on after step {step}")
         batch = plan.recipe.batch
