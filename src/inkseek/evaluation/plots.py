@@ -97,7 +97,7 @@ def densities(before: RelativeDistances | None, after: RelativeDistances) -> str
             fontsize=7.5,
         )
         axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.22)
-        distance = {"cosine": "cosine distance", "squared_l2": "squared Euclidean distance"}[after.distance]
+        distance = {"cosine": "cosine distance", "sqeuclidean": "squared Euclidean distance"}[after.distance]
         axes.set_xlabel(f"relative distance D = d(a,p) - d(a,n), {distance}")
         axes.set_ylabel("density, per unit of D")
         axes.legend(loc="upper left")
