@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score
 from inkseek.errors import InkseekError
 from inkseek.metrics.measures import Ties
 from inkseek.metrics.names import FORMS, metric
-from inkseek.metrics.ranking import Similarity, rank
+from inkseek.metrics.ranking import rank
+from inkseek.metrics.scoring import Similarity
 
 
 def names(k: int) -> list[str]:

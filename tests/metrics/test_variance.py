@@ -94,7 +94,7 @@ def test_the_variance_of_a_batch_that_is_the_whole_set() -> None:
     whole = relative_distances(x, labels, distance="sqeuclidean").variance
     found = batch_variances(x, labels, classes=3, each=4, batches=3, distance="sqeuclidean")
     assert found == pytest.approx([whole] * 3)
-    y, other = rng.normal(size=(9, 5)), np.repeat([9, 3, 7], 3)
+    y = rng.normal(size=(9, 5))
     with pytest.raises(InkseekError, match="come together"):
         batch_variances(x, labels, y, classes=3, each=4)
     across = batch_variances(x[[0, 4, 8]], [3, 7, 9], y[::3], [9, 3, 7], classes=3, each=1, batches=2)
@@ -105,15 +105,17 @@ def test_batches_are_of_p_classes_and_fixed_by_their_seed() -> None:
     """Embeddings of one class are one point, so that a batch's variance says which classes it holds."""
     rng = np.random.default_rng(0)
     centres, labels = rng.normal(size=(4, 6)), np.repeat(np.arange(4), [2, 5, 5, 5])
-    draw = {"classes": 3, "each": 3, "batches": 40}
-    found = batch_variances(centres[labels], labels, **draw, seed=5)
+
+    def drawn(batches: int, seed: int) -> Array:
+        return batch_variances(centres[labels], labels, classes=3, each=3, batches=batches, seed=seed)
+
+    found = drawn(40, seed=5)
     of_classes = [np.repeat(trio, 3) for trio in combinations(range(4), 3)]
     possible = {round(relative_distances(centres[of], of).variance, 9) for of in of_classes}
     assert len(possible) == 4
     assert {round(v, 9) for v in found} == possible
-    first = batch_variances(centres[labels], labels, **draw | {"batches": 7}, seed=5)
-    np.testing.assert_array_equal(found[:7], first)
-    assert not np.array_equal(found, batch_variances(centres[labels], labels, **draw, seed=6))
+    np.testing.assert_array_equal(found[:7], drawn(7, seed=5))
+    assert not np.array_equal(found, drawn(40, seed=6))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 from inkseek.metrics.names import Metric
 from inkseek.metrics.orders import WHOLE, Expected, Floats, Order, Top
 from inkseek.metrics.places import Places
+from inkseek.metrics.scoring import Ints
 
 Ties = Literal["expected", "pessimistic", "optimistic"]
 
@@ -74,9 +75,14 @@ def _figure(order: Order | Expected, m: Metric) -> Floats:
     if m.kind == "precision":
         return np.asarray(order.hits(top) / top)
     total = order.interpolated(cutoff) if m.interpolated and isinstance(order, Order) else order.precisions(top)
+    divisor: Floats | Ints | int = r
     if m.denominator == "lenient":
-        return np.asarray(total / np.maximum(order.hits(top), 1.0))
-    return np.asarray(total / {"strict": np.minimum(r, cutoff), "/K": cutoff}.get(m.denominator, r))
+        divisor = np.maximum(order.hits(top), 1.0)
+    elif m.denominator == "strict":
+        divisor = np.minimum(r, cutoff)
+    elif m.denominator == "/K":
+        divisor = cutoff
+    return np.asarray(total / divisor)
 
 
 def _bounds(undecided: _Undecided, m: Metric) -> tuple[Floats, Floats]:

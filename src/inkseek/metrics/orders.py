@@ -47,7 +47,7 @@ class Order:
         """Return [n]: how many relevant items stand in the top (an int, or one a query)."""
         if not isinstance(top, int):
             inside = self.ahead < np.minimum(top, WHOLE)[:, None]
-            return np.minimum(np.count_nonzero(inside, axis=1), self.count)
+            return np.asarray(np.minimum(np.count_nonzero(inside, axis=1), self.count))
         if top not in self._within:
             inside = self.ahead[:, :top] < min(top, WHOLE)
             self._within[top] = np.minimum(np.count_nonzero(inside, axis=1), self.count)
@@ -120,7 +120,7 @@ class Expected:
         leading = np.flatnonzero(self.own_ahead == 0)
         groups = np.stack([part[leading] for part in (self.ahead, self.size, self.own)], axis=1)
         different, which = np.unique(groups, axis=0, return_inverse=True)
-        figures = np.array([_expected_first(*map(int, group), top) for group in different])
+        figures = np.array([_expected_first(ahead, size, own, top) for ahead, size, own in different.tolist()])
         if len(leading):
             result[self.row[leading]] = figures[which.reshape(-1)]
         return result
@@ -134,12 +134,12 @@ class Expected:
         return np.clip((top if isinstance(top, int) else top[self.row]) - self.ahead, 0, self.size)
 
     def _by_query(self, of_group: Floats) -> Floats:
-        return np.bincount(self.row, weights=of_group, minlength=len(self.count))
+        return np.asarray(np.bincount(self.row, weights=of_group, minlength=len(self.count)), dtype=np.float64)
 
 
 def of_rank(rank: npt.NDArray[np.integer], top: int | None) -> Floats:
     """Return a hit in the top, or 1 / rank where there is no top."""
-    return np.asarray(1.0 / rank if top is None else rank <= top, dtype=np.float64)
+    return 1.0 / rank if top is None else (rank <= top).astype(np.float64)
 
 
 def _expected_first(ahead: int, size: int, own: int, top: int | None) -> float:

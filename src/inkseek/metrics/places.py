@@ -1,4 +1,4 @@
-"""Where a query's relevant items stand among the irrelevant ones, ties and all: every ranking metric follows from it."""
+"""Where relevant items stand among the irrelevant ones, ties and all: every ranking metric follows from it."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Ranking:
         relevant: int64 [Q], how many gallery items are relevant to each query, itself not counted.
         gallery: the number of gallery items.
         ties: the policy for items of equal score.
-        tie_rate: the share of (query, relevant item) pairs whose score an irrelevant item shares, so that scores alone
-            do not decide the rank.
+        tied: how many (query, relevant item) pairs share their score with an irrelevant item, so that scores alone do
+            not decide the rank.
     """
 
     per_query: Mapping[str, Floats]
@@ -46,7 +46,12 @@ class Ranking:
     relevant: Ints
     gallery: int
     ties: Ties
-    tie_rate: float
+    tied: int
+
+    @property
+    def tie_rate(self) -> float:
+        """The share of (query, relevant item) pairs that are tied with an irrelevant item."""
+        return self.tied / max(1, int(self.relevant.sum()))
 
     @property
     def excluded(self) -> int:
@@ -79,11 +84,12 @@ def rank(
     ties: Ties = "expected",
     block: int | None = None,
     threads: int | None = None,
+    every_bound: bool = False,
 ) -> Ranking:
     """Rank a gallery for every query and measure it, without ever holding the Q x G matrix.
 
-    A block of queries takes one matmul in float32 and one value sort of each row; searching the sorted row for the
-    scores of the relevant items gives the interval of ranks that each may take, which is all that any metric needs.
+    A block of queries takes one matmul in float32; counting what scores higher than, and the same as, each relevant
+    item gives the interval of ranks that each may take, which is all that any metric needs.
     An item is relevant to a query when their labels are equal: class labels measure category level, instance numbers
     measure instance level. `inkseek.metrics.names` says each metric's definition in a line.
 
@@ -100,7 +106,8 @@ def rank(
         ties: `expected` averages over random orders of the items of equal score; `pessimistic` takes the worst order,
             `optimistic` the best.
         block: queries in a block; chosen from a memory budget when None.
-        threads: threads that sort; one for every available core when None.
+        threads: how many take blocks; one for every available core when None.
+        every_bound: keep upper bounds that ties leave invisible, as `join` needs for parts of a whole.
 
     Returns:
         Per-query figures and what is needed to average them.
@@ -112,6 +119,10 @@ def rank(
     wanted = [metric(name) for name in dict.fromkeys(metrics)]
     if not wanted:
         raise InkseekError("no metric was asked for: name at least one, for example mAP@all")
+    if clusters := [m.name for m in wanted if m.kind == "clustering"]:
+        raise InkseekError(
+            f"{clusters[0]} is a figure of clusters, not of a ranking: inkseek.metrics.clustering has it"
+        )
     q, q_labels = _side(queries, query_labels, "query")
     g, g_labels = _side(gallery, gallery_labels, "gallery")
     if q.shape[1] != g.shape[1]:
@@ -165,16 +176,24 @@ def rank(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         tied = sum(pool.map(rank_block, (todo[at : at + rows] for at in range(0, len(todo), rows))))
 
-    for name, upper in bounded.items():
-        if averages.mean(per_query[upper]) - averages.mean(per_query[name]) < _VISIBLE:
-            del per_query[upper]
+    ranking = Ranking(MappingProxyType(per_query), q_labels, relevant, len(g), ties, tied)
+    return ranking if every_bound else join([ranking])
+
+
+def join(parts: Sequence[Ranking]) -> Ranking:
+    """Join rankings of parts of the queries, in their order, made with `every_bound`, into what one call gives."""
+    first = parts[0]
+    per_query = {name: np.concatenate([part.per_query[name] for part in parts]) for name in first.per_query}
+    for name in [name for name in per_query if f"{name} optimistic" in per_query]:
+        if averages.mean(per_query[f"{name} optimistic"]) - averages.mean(per_query[name]) < _VISIBLE:
+            del per_query[f"{name} optimistic"]
     return Ranking(
         per_query=MappingProxyType(per_query),
-        labels=q_labels,
-        relevant=relevant,
-        gallery=len(g),
-        ties=ties,
-        tie_rate=tied / max(1, int(relevant.sum())),
+        labels=np.concatenate([part.labels for part in parts]),
+        relevant=np.concatenate([part.relevant for part in parts]),
+        gallery=first.gallery,
+        ties=first.ties,
+        tied=sum(part.tied for part in parts),
     )
 
 
