@@ -119,8 +119,7 @@ def metric(name: str) -> Metric:
     if name == "MRR":
         return Metric(name, "reciprocal rank", None, "all")
     if found := re.fullmatch(r"mAP@([1-9]\d*) (strict|lenient|/K)( \(VOC\))?", name):
-        denominator: Gallery = Literal["", "class", "joint"]
-Denominator = found[2]  # type: ignore[assignment]
+        denominator: Denominator = found[2]  # type: ignore[assignment]
         return Metric(name, "AP", int(found[1]), denominator, interpolated=found[3] is not None)
     if found := re.fullmatch(r"P@([1-9]\d*)( \(min\))?", name):
         return Metric(name, "precision", int(found[1]), "min" if found[2] else "K")

@@ -159,12 +159,14 @@ def rank(
     def rank_block(index: Ints) -> int:
         """Measure some queries, and return how many of their relevant items are tied with irrelevant ones."""
         buffer = buffers.get()
-        scores = buffer[: len(index)]
-        score(q[index], scores)
-        if own is not None:
-            own.leave_out(index, scores)
-        places = find_places(scores, start[index], stop[index])
-        buffers.put(buffer)
+        try:
+            scores = buffer[: len(index)]
+            score(q[index], scores)
+            if own is not None:
+                own.leave_out(index, scores)
+            places = find_places(scores, start[index], stop[index])
+        finally:
+            buffers.put(buffer)
         relevant[index] = places.count
         if not (counted := places.count > 0).all():
             index, places = index[counted], places.pick(counted)
