@@ -53,9 +53,7 @@ def evaluate(
         root = recipe.data.root
     opened = open_protocol(protocol, root)
     with bar(console, "embedding") as progress:
-        after = evaluate_items(
-            loaded, opened.queries, opened.gallery, protocol=opened.name, notes=opened.notes, progress=progress
-        )
+        after = evaluate_items(loaded, opened, progress=progress)
     typer.echo(after.results.to_json() if as_json else str(after.results))
     if csv is not None:
         command = shlex.join(["inkseek", *sys.argv[1:]])
@@ -65,9 +63,7 @@ def evaluate(
     if report and recipe is not None:
         baseline = frozen(loaded.card.backbone, loaded.card.image_size)
         with bar(console, "embedding with the frozen backbone") as progress:
-            before = evaluate_items(
-                baseline, opened.queries, opened.gallery, protocol=opened.name, notes=opened.notes, progress=progress
-            )
+            before = evaluate_items(baseline, opened, progress=progress)
         write_report(
             run / "report.html",
             title=f"{loaded.card.recipe} on {opened.name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from types import MappingProxyType
 
@@ -57,6 +57,13 @@ class Ranking:
     def excluded(self) -> int:
         """The number of queries without relevant items, which no average counts."""
         return int((self.relevant == 0).sum())
+
+    def reordered(self, order: Ints) -> Ranking:
+        """Return the same ranking with its queries in another order, [Q] positions."""
+        figures = {name: values[order] for name, values in self.per_query.items()}
+        return replace(
+            self, per_query=MappingProxyType(figures), labels=self.labels[order], relevant=self.relevant[order]
+        )
 
     def micro(self) -> dict[str, float]:
         """Return each metric's mean over queries."""
