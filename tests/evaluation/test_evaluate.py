@@ -13,8 +13,9 @@ import inkseek
 from inkseek.datasets.items import Items
 from inkseek.datasets.protocol import Protocol
 from inkseek.errors import InkseekError
-from inkseek.evaluation.evaluate import CATEGORY_METRICS, evaluate_embeddings, evaluate_items
+from inkseek.evaluation.evaluate import evaluate_embeddings, evaluate_items
 from inkseek.images.preprocessing import Domain
+from inkseek.metrics.names import CATEGORY_METRICS
 from inkseek.metrics.ranking import rank
 from inkseek.models.bundle import Model
 

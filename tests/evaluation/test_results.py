@@ -174,7 +174,7 @@ def test_markdown_rows_stand_under_each_other() -> None:
 def test_plot_shows_each_class(tmp_path: Path) -> None:
     (axes,) = results().plot().axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["owl", "cat"]
-    assert [round(bar.get_width(), 3) for bar in axes.patches] == [0.0, 0.75]
+    assert [round(bar.get_width(), 3) for bar in axes.patches] == [0.0, 0.75]  # type: ignore[attr-defined]
     assert "P@100" in results().plot("P@100").axes[0].get_xlabel()
     results().plot().savefig(tmp_path / "bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
@@ -184,7 +184,7 @@ def test_plot_shows_each_class(tmp_path: Path) -> None:
 
 def test_a_figure_of_the_whole_set_has_no_macro_mean() -> None:
     r = dataclasses.replace(results(), metrics={"mAP@all": 0.5, "P@100": 0.5, "NMI": 0.6})
-    assert "NMI      0.6000\n" in str(r)
+    assert "NMI       0.6000\n" in str(r)
     assert "NMI" not in r.macro()
     assert Results.from_json(r.to_json()).metrics["NMI"] == 0.6
 

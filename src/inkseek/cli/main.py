@@ -7,9 +7,11 @@ import sys
 
 import typer
 
+from inkseek.cli.compare import compare
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
 from inkseek.cli.index import index
+from inkseek.cli.score import score
 from inkseek.cli.search import search
 from inkseek.cli.serve import serve
 from inkseek.cli.train import train
@@ -23,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, train, evaluate, index, search, serve):
+for verb in (demo, train, evaluate, score, compare, index, search, serve):
     # A backspace tells click not to rewrap the examples; a docstring spells it out.
     app.command(help=inspect.cleandoc(verb.__doc__ or "").replace("\\b\n", "\b\n"))(verb)
 

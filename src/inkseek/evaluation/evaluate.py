@@ -18,22 +18,9 @@ from inkseek.evaluation.processes import embed_shared
 from inkseek.evaluation.results import Results
 from inkseek.metrics.averages import mean
 from inkseek.metrics.clustering import cluster
-from inkseek.metrics.names import CLUSTERING
+from inkseek.metrics.names import CATEGORY_METRICS, CLUSTERING, INSTANCE_METRICS
 from inkseek.models.bundle import Model, load
 from inkseek.models.embedding import Progress
-
-CATEGORY_METRICS = (
-    "mAP@all",
-    "mAP@200 strict",
-    "mAP@200 lenient",
-    "P@100",
-    "mAP@all (VOC)",
-    "mAP@200 strict (VOC)",
-)
-"""What sketch-retrieval tables print, in both conventions that are in use."""
-
-INSTANCE_METRICS = ("Acc@1", "Acc@5", "Acc@10")
-"""Whether a sketch finds its own photo."""
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from inkseek.datasets.items import Items
 from inkseek.datasets.protocol import Protocol
 from inkseek.errors import InkseekError
 from inkseek.evaluation.processes import rank_shared
-from inkseek.metrics.names import metric
+from inkseek.metrics.names import metric, with_min
 from inkseek.metrics.ranking import Ranking, join, rank
 
 Embeddings = npt.NDArray[np.float32]
@@ -76,7 +76,7 @@ def rank_levels(
             of_queries.labels,
             gallery,
             of_gallery.labels,
-            metrics=_with_min(category, protocol),
+            metrics=with_min(category, _fewest(protocol)),
             query_ids=query_ids,
             gallery_ids=gallery_ids,
         )
@@ -129,18 +129,11 @@ def _rank_in_classes(
     return join(parts).reordered(np.argsort(np.concatenate(order)))
 
 
-def _with_min(names: Sequence[str], protocol: Protocol) -> list[str]:
-    """Put `P@K (min)` behind each `P@K` where some query has fewer than K relevant items, but at least one."""
+def _fewest(protocol: Protocol) -> int:
+    """The smallest number of relevant items that a query has, of those that have any."""
     counts = np.bincount(protocol.gallery.labels, minlength=len(protocol.gallery.classes))
     counts = counts[np.unique(protocol.queries.labels)] - protocol.leave_self_out
-    fewest = int(counts[counts > 0].min(initial=np.iinfo(np.int64).max))
-    result: list[str] = []
-    for name in names:
-        result.append(name)
-        m = metric(name)
-        if m.kind == "precision" and m.denominator == "K" and fewest < (m.cutoff or 0):
-            result.append(f"{name} (min)")
-    return list(dict.fromkeys(result))
+    return int(counts[counts > 0].min(initial=np.iinfo(np.int64).max))
 
 
 def _constant(embeddings: Embeddings) -> Embeddings:

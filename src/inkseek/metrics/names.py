@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,22 @@ FORMS = (
 CLUSTERING = ("NMI", "AMI", "F1")
 """Figures of k-means clusters of the embeddings, held against the classes."""
 
+
+CATEGORY_METRICS = (
+    "mAP@all",
+    "mAP@200 strict",
+    "mAP@200 lenient",
+    "P@100",
+    "mAP@all (VOC)",
+    "mAP@200 strict (VOC)",
+)
+"""What sketch-retrieval tables print, in both conventions that are in use."""
+
+ONE_DOMAIN_METRICS = ("R@1", "R@2", "R@4", "R@8", "R-precision", "mAP@R")
+"""What metric-learning tables print of a ranking; they print figures of clusters beside it."""
+
+INSTANCE_METRICS = ("Acc@1", "Acc@5", "Acc@10")
+"""Whether a sketch finds its own photo."""
 
 _CLUSTERING = {
     "NMI": "mutual information of k-means clusters and classes, divided by the mean of their entropies",
@@ -131,3 +148,14 @@ def metric(name: str) -> Metric:
     why = "leaves its convention open" if re.fullmatch(r"mAP(@\d+)?( \(VOC\))?", name) else "is not known"
     known = (*FORMS, *CLUSTERING)
     raise InkseekError(f"the metric {name!r} {why}: use one of {', '.join(known)} (K a number){nearest(name, known)}")
+
+
+def with_min(names: Iterable[str], fewest: int) -> list[str]:
+    """Put `P@K (min)` behind each `P@K` where some query has fewer than K relevant items: `fewest` is the fewest."""
+    result: list[str] = []
+    for name in names:
+        result.append(name)
+        m = metric(name)
+        if m.kind == "precision" and m.denominator == "K" and fewest < (m.cutoff or 0):
+            result.append(f"{name} (min)")
+    return list(dict.fromkeys(result))
