@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format clean
+.PHONY: help demo test soak bench-evaluation lint format clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
 
 demo: $(VENV)/.demo ## train on the embedded emoji set, measure, report, then draw in the browser
 	$(BIN)/inkseek demo
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## the tests
 
 soak: $(VENV)/.dev ## long torture tests
 	$(BIN)/python -m pytest -m soak
+
+bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
+	$(BIN)/python benchmarks/evaluation.py
 
 lint: $(VENV)/.dev ## style, types, and the import rule between the floors
 	$(BIN)/ruff check .
