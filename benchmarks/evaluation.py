@@ -1,7 +1,7 @@
 """Time and memory of ranking beside the matmul that it cannot do without, and beside its peers.
 
-Each implementation runs in a process of its own, in turn with the blocked matmul of the same sizes, so that its ratio to
-the matmul is of one run; peak memory is the operating system's. Embeddings are random points around class centres.
+Each implementation runs in a process of its own, in turn with the blocked matmul of the same sizes, so that its ratio
+to the matmul is of one run; peak memory is the operating system's. Embeddings are random points around class centres.
 """
 
 from __future__ import annotations

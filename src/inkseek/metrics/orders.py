@@ -29,6 +29,7 @@ class Order:
     def __init__(self, ahead: Int32s, count: Ints, kept: npt.NDArray[np.bool_] | None = None) -> None:
         self.ahead, self.count, self.kept = ahead, count, kept
         self._within: dict[int, Ints] = {}
+        self._interpolated: dict[int, Floats] = {}
 
     @cached_property
     def precision(self) -> Floats:
@@ -66,12 +67,14 @@ class Order:
 
     def interpolated(self, top: int) -> Floats:
         """Return [n]: the sum of VOC-interpolated precision in the top, of rankings whose items are all kept."""
-        columns = min(top, self.ahead.shape[1])
-        inside = np.arange(columns) < self.within(top)[:, None]
-        precision = np.where(inside, self.precision[:, :columns], 0.0)
-        highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        # A running sum does not depend on how much padding follows, as the pairwise `sum` does.
-        return np.asarray(highest.cumsum(axis=1)[:, -1])
+        if top not in self._interpolated:
+            columns = min(top, self.ahead.shape[1])
+            inside = np.arange(columns) < self.within(top)[:, None]
+            precision = np.where(inside, self.precision[:, :columns], 0.0)
+            highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            # A running sum does not depend on how much padding follows, as the pairwise `sum` does.
+            self._interpolated[top] = highest.cumsum(axis=1)[:, -1].copy()
+        return self._interpolated[top]
 
     def first(self, top: int | None) -> Floats:
         """Return [n]: whether the first relevant item stands in the top, or 1 / its rank where there is no top."""

@@ -120,16 +120,21 @@ def _by_histogram(rows: Float32s, mine: Float32s) -> tuple[Ints, Ints]:
     entries = np.bincount(where.reshape(-1), minlength=m * bins)
     is_shared = np.zeros(m * bins, dtype=bool)
     is_shared[own] = True
-    chosen = is_shared.take(where, mode="clip")
+    chosen = is_shared.take(where.reshape(-1), mode="clip").nonzero()[0]
     entries[own] = 0
     below = entries.reshape(m, bins).cumsum(axis=1)
-    above = below[:, -1:] - below.reshape(-1)[own]
+    compared = rows.reshape(-1)[chosen]
+    ends = chosen.searchsorted(rows.shape[1] * np.arange(m + 1))
+    parts = [compared[ends[i] : ends[i + 1]] for i in range(m)]
+    at_most = np.empty(mine.shape, dtype=np.int64)
+    for i, part in enumerate(parts):
+        part.sort()
+        at_most[i] = part.searchsorted(mine[i], side="right")
+    above = below[:, -1:] - below.reshape(-1)[own] + np.diff(ends)[:, None] - at_most
     level = np.zeros_like(above)
-    for i in range(m):
-        compared = rows[i, chosen[i].nonzero()[0]]
-        compared.sort()
-        at_most = compared.searchsorted(mine[i], side="right")
-        above[i] += len(compared) - at_most
-        if len(compared) and (compared.take(at_most - 1, mode="clip") == mine[i]).any():
-            level[i] = at_most - compared.searchsorted(mine[i], side="left")
+    if len(compared):
+        # Where the last entry that is not above a score is not the score, the row has nothing level with it.
+        last = compared.take(ends[:-1, None] + at_most - 1, mode="clip")
+        for i in np.flatnonzero((last == mine).any(axis=1)).tolist():
+            level[i] = at_most[i] - parts[i].searchsorted(mine[i], side="left")
     return above, level

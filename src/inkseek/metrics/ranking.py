@@ -21,7 +21,7 @@ from inkseek.metrics.orders import Floats
 from inkseek.metrics.places import find_places
 from inkseek.metrics.scoring import Float32s, Ints, Own, Scores, Similarity, longest
 
-_BLOCK_BYTES = 2**27
+_BLOCK_BYTES = 2**28
 _VISIBLE = 5e-5  # half a unit of the last digit that tables print
 
 
@@ -156,8 +156,10 @@ def rank(
     todo = np.lexsort((q_labels, stop - start))
     todo = todo[(stop > start)[todo]]
     workers = threads or _cores()
-    most = _BLOCK_BYTES // workers // (4 * len(g) + 50 * int((stop - start).max(initial=1)))
-    rows = block or max(1, min(1024, most, -(-len(todo) // workers)))
+    most = block or min(1024, _BLOCK_BYTES // workers // (4 * len(g) + 50 * int((stop - start).max(initial=1))))
+    # As many blocks for each thread, and as large as each other.
+    rounds = max(1, -(-len(todo) // (workers * max(1, most))))
+    rows = block or max(1, -(-len(todo) // (workers * rounds)))
     # Fresh memory for every block would cost as much as its matmul: the kernel has to clear it.
     buffers: SimpleQueue[Float32s] = SimpleQueue()
     for _ in range(workers):
