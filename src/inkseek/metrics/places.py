@@ -65,7 +65,9 @@ def find_places(scores: Float32s, start: Ints, stop: Ints) -> Places:
         columns = slice(start[rows.start], stop[rows.start])
         mine = np.sort(scores[rows, columns], axis=1)[:, ::-1]
         scores[rows, columns] = -np.inf
-        count[rows] = np.count_nonzero(mine > -np.inf, axis=1)
+        count[rows] = mine.shape[1]
+        if mine[:, -1].min() == -np.inf:
+            count[rows] = np.count_nonzero(mine > -np.inf, axis=1)
         find = _by_histogram if mine.shape[1] > _FEW else _by_comparison
         found = find(scores[rows], mine)
         padding = np.arange(mine.shape[1]) >= count[rows, None]
@@ -100,9 +102,11 @@ def _by_histogram(rows: Float32s, mine: Float32s) -> tuple[Ints, Ints]:
     """
     m, bins = len(rows), max(64, 1 << rows.shape[1].bit_length())
     # What is left out of a row has no place, and must not widen the range: the row's best score stands in for it.
-    mine = np.where(mine > -np.inf, mine, np.maximum(mine[:, :1], np.finfo(np.float32).min))
+    if mine[:, -1].min() == -np.inf:
+        mine = np.where(mine > -np.inf, mine, np.maximum(mine[:, :1], np.finfo(np.float32).min))
     # The first and the last bins are for what scores below and above all of the scores, and for rounding.
-    low, high = mine.min(axis=1, keepdims=True).astype(np.float64), mine[:, :1].astype(np.float64)
+    high = mine[:, :1].astype(np.float64)
+    low = mine.min(axis=1, keepdims=True).astype(np.float64)
     width = (high - low) / (bins - 16)
     width[width < 1e-30] = 1e-30
     floor, ceiling = (low - 3 * width).astype(np.float32), (high + 3 * width).astype(np.float32)
@@ -122,7 +126,7 @@ def _by_histogram(rows: Float32s, mine: Float32s) -> tuple[Ints, Ints]:
     is_shared[own] = True
     chosen = is_shared.take(where.reshape(-1), mode="clip").nonzero()[0]
     entries[own] = 0
-    below = entries.reshape(m, bins).cumsum(axis=1)
+    below = entries.cumsum()
     compared = rows.reshape(-1)[chosen]
     ends = chosen.searchsorted(rows.shape[1] * np.arange(m + 1))
     parts = [compared[ends[i] : ends[i + 1]] for i in range(m)]
@@ -130,7 +134,8 @@ def _by_histogram(rows: Float32s, mine: Float32s) -> tuple[Ints, Ints]:
     for i, part in enumerate(parts):
         part.sort()
         at_most[i] = part.searchsorted(mine[i], side="right")
-    above = below[:, -1:] - below.reshape(-1)[own] + np.diff(ends)[:, None] - at_most
+    above = (below[bins - 1 :: bins] + np.diff(ends))[:, None] - below[own]
+    above -= at_most
     level = np.zeros_like(above)
     if len(compared):
         # Where the last entry that is not above a score is not the score, the row has nothing level with it.

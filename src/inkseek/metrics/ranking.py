@@ -145,7 +145,8 @@ def rank(
     if (query_ids is None) != (gallery_ids is None):
         raise InkseekError("ids were given on one side only: leaving self out needs those of queries and gallery")
     own = None if query_ids is None or gallery_ids is None else Own(query_ids, gallery_ids, len(q), len(g), order)
-    score = Scores(g, similarity, order)
+    workers = threads or _cores()
+    score = Scores(g, similarity, order, workers)
 
     bounded = {m.name: f"{m.name} optimistic" for m in wanted if ties == "expected" and m.open_under_ties}
     names = [name for m in wanted for name in (m.name, bounded.get(m.name)) if name]
@@ -155,7 +156,6 @@ def rank(
     # Queries with like numbers of relevant items share a block, so that its rectangle of relevant items wastes little.
     todo = np.lexsort((q_labels, stop - start))
     todo = todo[(stop > start)[todo]]
-    workers = threads or _cores()
     most = block or min(1024, _BLOCK_BYTES // workers // (4 * len(g) + 50 * int((stop - start).max(initial=1))))
     # As many blocks for each thread, and as large as each other.
     rounds = max(1, -(-len(todo) // (workers * max(1, most))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ Similarity = Literal["cosine", "dot", "euclidean"]
 Float32s = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_ROWS = 4096
+_ROWS = 1024
 
 
 class Scores:
@@ -26,16 +27,25 @@ class Scores:
         gallery: [G, D].
         similarity: `cosine`, `dot`, or `euclidean`.
         order: [G], the columns' order as positions in the gallery.
+        threads: how many prepare the gallery.
     """
 
-    def __init__(self, gallery: Float32s, similarity: Similarity, order: Ints) -> None:
+    def __init__(self, gallery: Float32s, similarity: Similarity, order: Ints, threads: int = 1) -> None:
         self.similarity = similarity
         vectors = np.empty(gallery.shape, dtype=np.float32)
-        for at in range(0, len(gallery), _ROWS):
-            rows = gallery[order[at : at + _ROWS]]
+        keys = np.empty(len(gallery), dtype=np.uint64)
+        multipliers = np.random.default_rng(0).integers(2**63, size=gallery.shape[1], dtype=np.uint64) * 2 + 1
+
+        def prepare(at: int) -> None:
+            rows, out = gallery[order[at : at + _ROWS]], vectors[at : at + _ROWS]
             # Adding 0 turns -0 into 0, whose bytes differ though the numbers are equal.
-            np.add(_unit(rows) if similarity == "cosine" else rows, np.float32(0), out=vectors[at : at + _ROWS])
-        original = _originals(vectors)
+            np.add(_unit(rows) if similarity == "cosine" else rows, np.float32(0), out=out)
+            # Arithmetic modulo 2^64 is exact, so that equal rows have equal keys.
+            np.einsum("nd,d->n", out.view(np.uint32), multipliers, out=keys[at : at + _ROWS], casting="safe")
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(prepare, range(0, len(gallery), _ROWS)))
+        original = _originals(vectors, keys)
         distinct, copies = np.unique(original, return_inverse=True)
         self.copies = None if len(distinct) == len(vectors) else copies
         self.vectors = vectors if self.copies is None else vectors[distinct]
@@ -83,11 +93,8 @@ def longest(x: Float32s) -> float:
     return float(np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64).max()))
 
 
-def _originals(vectors: Float32s) -> Ints:
-    """Return, for each row, the position of the first row of the same bytes."""
-    # Rows whose keys differ, differ. Arithmetic modulo 2^64 is exact, so equal rows have equal keys.
-    multipliers = np.random.default_rng(0).integers(2**63, size=vectors.shape[1], dtype=np.uint64) * 2 + 1
-    keys = np.einsum("nd,d->n", vectors.view(np.uint32), multipliers, dtype=np.uint64, casting="safe")
+def _originals(vectors: Float32s, keys: npt.NDArray[np.uint64]) -> Ints:
+    """Return, for each row, the position of the first row of the same bytes; rows whose keys differ, differ."""
     result = np.arange(len(vectors))
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     alike = np.flatnonzero(counts[inverse] > 1)
@@ -99,7 +106,9 @@ def _originals(vectors: Float32s) -> Ints:
 
 
 def _unit(x: Float32s) -> Float32s:
-    # Divided by the largest entry first: squares of very small or large entries leave float32's range.
-    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    length = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    return np.asarray(x / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
+    square = np.einsum("nd,nd->n", x, x)
+    if not ((square > 1e-12) & (square < 1e30)).all():
+        # Squares of very small or large entries leave float32's range: divide by the largest entry first.
+        x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        square = np.maximum(np.einsum("nd,nd->n", x, x), np.finfo(np.float32).tiny)
+    return np.asarray(x / np.sqrt(square)[:, None], dtype=np.float32)
