@@ -242,9 +242,7 @@ def _figures(
 
 
 def _validate(model: Model, protocol: protocols.Protocol, metric: str) -> float:
-    evaluation = evaluate_items(
-        model, protocol.queries, protocol.gallery, protocol=protocol.name, metrics=(metric,), cached=False
-    )
+    evaluation = evaluate_items(model, protocol, metrics=(metric,), cached=False)
     return evaluation.results.metrics[metric]
 
 
