@@ -292,7 +292,9 @@ class Batch:
             return self.relations(metric, level).among(first, second)
         if level not in self._first_pairs:
             firsts, seconds = first.nonzero()[:, 0], second.nonzero()[:, 0]
-            rows = self.everyone[torch.cat((firsts, seconds if self.one_domain else seconds + len(first)))]
+            rows = self.everyone.index_select(
+                0, torch.cat((firsts, seconds if self.one_domain else seconds + len(first)))
+            )
             # One index and one cut: two of each would go backward by way of a zero matrix each.
             anchors, positives = rows.split_with_sizes((len(firsts), len(seconds)))
             self._first_pairs[level] = Batch(
