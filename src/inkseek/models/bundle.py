@@ -8,25 +8,26 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, Normalisation, prepare
-from inkseek.models.backbone import create_backbone, normalisation_of
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Channels, Domain, Normalisation, prepare
+from inkseek.models.backbone import create_backbone, input_size_of, normalisation_of
 from inkseek.models.embedder import Embedder
 
 _WEIGHTS = "model.safetensors"
 _CARD = "model.json"
 _BATCH = 64
 _FROZEN = "frozen:"
+_Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Card(BaseModel):
@@ -38,13 +39,20 @@ class Card(BaseModel):
     backbone: str
     dim: int | None = Field(gt=0, le=65536)
     image_size: int = Field(ge=16, le=2048)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[_Positive, _Positive, _Positive]
+    channels: Channels = "rgb"
+    head_batchnorm: bool = False
     preprocessing: int
     recipe: str = ""
     step: int = 0
     trained_on: str = ""
     attribution: str = ""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What is done to pixels before the network sees them."""
+        return Normalisation(self.mean, self.std, self.channels)
 
 
 class Model:
@@ -53,6 +61,7 @@ class Model:
     Attributes:
         card: architecture and preprocessing.
         embedder: the network, in evaluation mode.
+        normalise: turns prepared pixels, uint8 [N, H, W, 3], into what the network reads.
         path: the folder it was loaded from, if any.
         fingerprint: sha256 over the weights and everything of the card that changes an embedding.
     """
@@ -63,7 +72,7 @@ class Model:
         self.path = path
         self.dim = embedder.dim
         self.image_size = card.image_size
-        self._normalise = Normalisation(card.mean, card.std)
+        self.normalise = card.normalisation
         self.fingerprint = _fingerprint(embedder, card)
 
     def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> npt.NDArray[np.float32]:
@@ -84,7 +93,7 @@ class Model:
         rows = np.empty((len(pixels), self.dim), dtype=np.float32)
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
-            embeddings = self.embedder(self._normalise(batch).contiguous(memory_format=torch.channels_last))
+            embeddings = self.embedder(self.normalise(batch).contiguous(memory_format=torch.channels_last))
             unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
             rows[start : start + _BATCH] = unit.cpu().numpy()
         return rows
@@ -112,7 +121,7 @@ class Model:
                 shutil.rmtree(beside, ignore_errors=True)
 
 
-def frozen(backbone: str, image_size: int) -> Model:
+def frozen(backbone: str, image_size: int | None = None) -> Model:
     """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
     return new_model(backbone, dim=None, image_size=image_size)
 
@@ -121,36 +130,49 @@ def new_model(
     backbone: str,
     *,
     dim: int | None,
-    image_size: int,
+    image_size: int | None,
+    weights: str | Path | None = None,
+    head_batchnorm: bool = False,
     recipe: str = "",
     trained_on: str = "",
     attribution: str = "",
 ) -> Model:
     """Return a model with ImageNet weights and a fresh head, ready for training.
 
+    Args:
+        backbone: see `create_backbone`.
+        dim: length of the embedding; None for the backbone's own feature.
+        image_size: side of the pictures in pixels; None for the backbone's own.
+        weights: a file to take the backbone's weights from, in place of those that the name stands for.
+        head_batchnorm: see `Embedder`.
+        recipe: its name, for the card; so are `trained_on` and `attribution`.
+
     Raises:
         InkseekError: unknown backbone, or weights that cannot be had.
     """
-    network = create_backbone(backbone)
+    network = create_backbone(backbone, weights=weights, image_size=image_size)
     normalisation = normalisation_of(network)
     card = Card(
         backbone=backbone,
         dim=dim,
-        image_size=image_size,
+        image_size=image_size or input_size_of(network),
         mean=normalisation.mean,
         std=normalisation.std,
+        channels=normalisation.channels,
+        head_batchnorm=head_batchnorm,
         preprocessing=PREPROCESSING_VERSION,
         recipe=recipe,
         trained_on=trained_on,
         attribution=attribution,
     )
-    return Model(Embedder(network, dim), card)
+    return Model(Embedder(network, dim, head_batchnorm=head_batchnorm), card)
 
 
 def load(path: str | Path) -> Model:
     """Load a model from a run's folder or a bundle's folder.
 
-    `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet features (SIZE pixels, 128 by default).
+    `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet features (SIZE pixels; the backbone's
+    own size by default).
 
     Raises:
         InkseekError: nothing there, or not a bundle of this version; files are checked, never unpickled.
@@ -159,7 +181,7 @@ def load(path: str | Path) -> Model:
         name, _, size = str(path).removeprefix(_FROZEN).partition("@")
         if size and not (size.isdecimal() and 16 <= int(size) <= 2048):
             raise InkseekError(f"{path}: the picture size after '@' must be a number from 16 to 2048")
-        return frozen(name, int(size) if size else 128)
+        return frozen(name, int(size) if size else None)
     given = Path(path).expanduser()
     folder = given / "bundle" if (given / "bundle").is_dir() else given
     if not (folder / _CARD).is_file():
@@ -177,7 +199,8 @@ def load(path: str | Path) -> Model:
             f"{folder}: made for preprocessing version {card.preprocessing}, this is version "
             f"{PREPROCESSING_VERSION}; train it again"
         )
-    embedder = Embedder(create_backbone(card.backbone, pretrained=False), card.dim)
+    backbone = create_backbone(card.backbone, pretrained=False, image_size=card.image_size)
+    embedder = Embedder(backbone, card.dim, head_batchnorm=card.head_batchnorm)
     try:
         embedder.load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -189,6 +212,8 @@ def load(path: str | Path) -> Model:
 def _fingerprint(embedder: Embedder, card: Card) -> str:
     digest = hashlib.sha256()
     what = card.model_dump(include={"format", "backbone", "dim", "image_size", "mean", "std", "preprocessing"})
+    # What later versions added counts where it is used, so that galleries of older bundles stay valid.
+    what |= card.model_dump(include={"channels", "head_batchnorm"}, exclude_defaults=True)
     digest.update(json.dumps(what, sort_keys=True).encode())
     for name, tensor in sorted(embedder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
