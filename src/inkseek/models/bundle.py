@@ -85,18 +85,27 @@ class Model:
             return np.empty((0, self.dim), dtype=np.float32)
         return self.embed_pixels(np.stack([prepare(picture, domain, self.image_size) for picture in pictures]))
 
-    @torch.inference_mode()
     def embed_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed prepared pixels, uint8 [N, image_size, image_size, 3]: float32 [N, dim], rows of unit length."""
+        rows = self.raw_pixels(pixels)
+        return torch.nn.functional.normalize(torch.from_numpy(rows), dim=1).numpy()
+
+    @torch.inference_mode()
+    def raw_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return what `embed_pixels` brings to unit length: float32 [N, dim], as the network gives it."""
         self.embedder.eval()
         device = next(self.embedder.parameters()).device
         rows = np.empty((len(pixels), self.dim), dtype=np.float32)
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
             embeddings = self.embedder(self.normalise(batch).contiguous(memory_format=torch.channels_last))
-            unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
-            rows[start : start + _BATCH] = unit.cpu().numpy()
+            rows[start : start + _BATCH] = embeddings.float().cpu().numpy()
         return rows
+
+    def without_head(self) -> Model:
+        """Return the backbone's feature as the embedding; the backbone is shared."""
+        card = self.card.model_copy(update={"dim": None, "head_batchnorm": False})
+        return Model(self.embedder.without_head(), card, path=self.path)
 
     def save(self, folder: Path) -> None:
         """Write the bundle; it appears whole or not at all, and replaces the one that was there.
