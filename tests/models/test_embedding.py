@@ -147,7 +147,8 @@ def test_features_and_a_head_give_the_embeddings(items: Items) -> None:
     torch.manual_seed(0)
     model = new_model("tf_efficientnet_lite0", dim=16, image_size=64, head_batchnorm=True)
     features = backbone_features(model, items)
-    assert (features.shape, features.dtype) == ((5, 1280), np.float32)
+    assert features.shape == (5, 1280)
+    assert features.dtype == np.float32
     with torch.inference_mode():
         raw = model.embedder.from_features(torch.from_numpy(features))
     unit = torch.nn.functional.normalize(raw, dim=1).numpy()

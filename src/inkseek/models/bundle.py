@@ -8,51 +8,26 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import PREPROCESSING_VERSION, Channels, Domain, Normalisation, prepare
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, prepare
+from inkseek.models import hub
 from inkseek.models.backbone import create_backbone, input_size_of, normalisation_of
+from inkseek.models.card import Card, read_card
 from inkseek.models.embedder import Embedder
 
 _WEIGHTS = "model.safetensors"
 _CARD = "model.json"
+_RECIPE = "recipe.yaml"
 _BATCH = 64
 _FROZEN = "frozen:"
-_Positive = Annotated[FiniteFloat, Field(gt=0)]
-
-
-class Card(BaseModel):
-    """What `model.json` says: the architecture, the preprocessing, and where the weights come from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = 1
-    backbone: str
-    dim: int | None = Field(gt=0, le=65536)
-    image_size: int = Field(ge=16, le=2048)
-    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-    std: tuple[_Positive, _Positive, _Positive]
-    channels: Channels = "rgb"
-    head_batchnorm: bool = False
-    preprocessing: int
-    recipe: str = ""
-    step: int = 0
-    trained_on: str = ""
-    attribution: str = ""
-
-    @property
-    def normalisation(self) -> Normalisation:
-        """What is done to pixels before the network sees them."""
-        return Normalisation(self.mean, self.std, self.channels)
 
 
 class Model:
@@ -62,7 +37,7 @@ class Model:
         card: architecture and preprocessing.
         embedder: the network, in evaluation mode.
         normalise: turns prepared pixels, uint8 [N, H, W, 3], into what the network reads.
-        path: the folder it was loaded from, if any.
+        path: the folder it was loaded from; None for a model of the Hub or one made here.
         fingerprint: sha256 over the weights and everything of the card that changes an embedding.
     """
 
@@ -129,6 +104,42 @@ class Model:
             if beside is not None:
                 shutil.rmtree(beside, ignore_errors=True)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = True,
+        results: hub.Figures | None = None,
+        recipe: str | None = None,
+        licence: str = "other",
+    ) -> str:
+        """Publish the bundle with a model card on the Hugging Face Hub, and return its address.
+
+        Args:
+            repo: `owner/name`; made where there is none.
+            private: whether others are kept out of a repository that is made.
+            results: what the card shows, as `inkseek.evaluate` returned it for this very model.
+            recipe: the resolved recipe as YAML; that of the run which the model was loaded from by default.
+            licence: of the weights, one of the Hub's identifiers (`apache-2.0`, `cc-by-sa-4.0`): the pictures that they
+                were trained on have a say in it.
+
+        Raises:
+            InkseekError: not logged in, no network, results of another model.
+        """
+        text = self._own_recipe() if recipe is None else recipe
+        readme = hub.model_card(self.card, self.fingerprint, repo, results=results, recipe=text, licence=licence)
+        with tempfile.TemporaryDirectory() as beside:
+            folder = Path(beside) / "bundle"
+            self.save(folder)
+            (folder / "README.md").write_text(readme, encoding="utf-8")
+            return hub.upload(folder, repo, private=private)
+
+    def _own_recipe(self) -> str:
+        for folder in (self.path, self.path.parent) if self.path is not None else ():
+            if (folder / _RECIPE).is_file():
+                return (folder / _RECIPE).read_text(encoding="utf-8")
+        return ""
+
 
 def frozen(backbone: str, image_size: int | None = None) -> Model:
     """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
@@ -178,10 +189,11 @@ def new_model(
 
 
 def load(path: str | Path) -> Model:
-    """Load a model from a run's folder or a bundle's folder.
+    """Load a model from a run's folder, a bundle's folder, or the Hugging Face Hub.
 
-    `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet features (SIZE pixels; the backbone's
-    own size by default).
+    A text `owner/name` or `owner/name@revision` names a model on the Hub where no folder `owner` is at hand; once
+    fetched, it is found without a network. `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet
+    features (SIZE pixels; the backbone's own size by default).
 
     Raises:
         InkseekError: nothing there, or not a bundle of this version; files are checked, never unpickled.
@@ -191,23 +203,19 @@ def load(path: str | Path) -> Model:
         if size and not (size.isdecimal() and 16 <= int(size) <= 2048):
             raise InkseekError(f"{path}: the picture size after '@' must be a number from 16 to 2048")
         return frozen(name, int(size) if size else None)
+    if isinstance(path, str) and hub.is_hub_id(path):
+        return _read(hub.download(path, [_CARD, _WEIGHTS]), named=path, path=None)
     given = Path(path).expanduser()
-    folder = given / "bundle" if (given / "bundle").is_dir() else given
+    return _read(given / "bundle" if (given / "bundle").is_dir() else given, named=str(path), path=given)
+
+
+def _read(folder: Path, *, named: str, path: Path | None) -> Model:
     if not (folder / _CARD).is_file():
         raise InkseekError(
-            f"{path}: no model here; expected a run's folder (with bundle/) or a folder with {_CARD} and {_WEIGHTS}; "
+            f"{named}: no model here; expected a run's folder (with bundle/) or a folder with {_CARD} and {_WEIGHTS}; "
             "`inkseek demo` trains one"
         )
-    try:
-        card = Card.model_validate(json.loads((folder / _CARD).read_text(encoding="utf-8")))
-    except (ValidationError, ValueError, OSError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise InkseekError(f"{folder / _CARD}: not a model card of this version ({reason})") from None
-    if card.preprocessing != PREPROCESSING_VERSION:
-        raise InkseekError(
-            f"{folder}: made for preprocessing version {card.preprocessing}, this is version "
-            f"{PREPROCESSING_VERSION}; train it again"
-        )
+    card = read_card(folder / _CARD)
     backbone = create_backbone(card.backbone, pretrained=False, image_size=card.image_size)
     embedder = Embedder(backbone, card.dim, head_batchnorm=card.head_batchnorm)
     try:
@@ -215,7 +223,7 @@ def load(path: str | Path) -> Model:
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InkseekError(f"{folder / _WEIGHTS}: not this model's weights ({reason})") from None
-    return Model(embedder, card, path=given)
+    return Model(embedder, card, path=path)
 
 
 def _fingerprint(embedder: Embedder, card: Card) -> str:
