@@ -10,6 +10,7 @@ import typer
 from inkseek.cli import data
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
+from inkseek.cli.export import export
 from inkseek.cli.index import index
 from inkseek.cli.losses import losses
 from inkseek.cli.search import search
@@ -31,7 +32,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 for group, verbs in (
-    (app, (demo, train, evaluate, losses, index, search, serve)),
+    (app, (demo, train, evaluate, export, losses, index, search, serve)),
     (data_app, (data.list_, data.check, data.prepare)),
 ):
     for verb in verbs:
