@@ -119,6 +119,14 @@ def test_figures_of_another_model_are_not_published(api: Api, tmp_path: Path) ->
     assert not api.calls
 
 
+@pytest.mark.parametrize("recipe", ["- a list", "a: [", "[" * 5000])
+def test_a_recipe_that_is_none_is_not_published(recipe: str, api: Api) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(InkseekError, match="the recipe to publish is not a mapping"):
+        new_model("tf_efficientnet_lite0", dim=None, image_size=64).push_to_hub("me/plain", recipe=recipe)
+    assert not api.calls
+
+
 def test_publishing_without_a_network_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InkseekError, match="me/sketches: cannot be published") as caught:
         model_of_a_run(tmp_path).push_to_hub("me/sketches")

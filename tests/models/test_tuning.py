@@ -113,6 +113,16 @@ def test_layernorm_alone() -> None:
     assert len(lines) == 53
 
 
+@pytest.mark.parametrize("name", ["pvt_v2_b0", "vit_base_patch32_clip_224.openai"])
+def test_every_layernorm_of_a_family_is_found(name: str) -> None:
+    """By name, since each family has classes of its own for it."""
+    with torch.device("meta"):
+        embedder = Embedder(create_backbone(name, pretrained=False), 8)
+    apply_tuning(embedder, "layernorm", "frozen")
+    named = {key for key, _ in embedder.named_parameters() if "norm" in key}
+    assert describe_tuning(embedder).learns.keys() == named | {"head.weight", "head.bias"}
+
+
 @pytest.mark.parametrize("batchnorm", ["frozen-statistics", "live"])
 def test_batchnorm_affine_alone(batchnorm: BatchNormMode) -> None:
     changed = step(network(), "batchnorm-affine", batchnorm)

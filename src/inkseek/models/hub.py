@@ -99,7 +99,7 @@ def model_card(card: Card, fingerprint: str, repo: str, *, results: Figures | No
         licence: of the weights, one of the Hub's identifiers.
 
     Raises:
-        InkseekError: the results are another model's.
+        InkseekError: the results are another model's, or the recipe is none.
     """
     if results is not None and results.fingerprint != fingerprint:
         raise InkseekError(
@@ -127,9 +127,14 @@ def model_card(card: Card, fingerprint: str, repo: str, *, results: Figures | No
 
 def _without_root(recipe: str) -> str:
     """Leave out where the pictures lay: that is the trainer's own machine."""
-    values = yaml.safe_load(recipe) if recipe else None
-    if not isinstance(values, dict):
+    if not recipe:
         return ""
+    try:
+        values = yaml.safe_load(recipe)
+    except (yaml.YAMLError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InkseekError("the recipe to publish is not a mapping in YAML; give another one with recipe")
     if isinstance(values.get("data"), dict):
         values["data"].pop("root", None)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
