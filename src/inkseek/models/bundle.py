@@ -141,9 +141,9 @@ class Model:
         return ""
 
 
-def frozen(backbone: str, image_size: int | None = None) -> Model:
+def frozen(backbone: str, image_size: int | None = None, weights: str | Path | None = None) -> Model:
     """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
-    return new_model(backbone, dim=None, image_size=image_size)
+    return new_model(backbone, dim=None, image_size=image_size, weights=weights)
 
 
 def new_model(
