@@ -13,6 +13,8 @@ from inkseek.cache import cache_folder
 from inkseek.datasets.dataset import read_split
 from inkseek.models.bundle import Model, frozen, load
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches for the network; read when huggingface_hub is first imported
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from inkseek.errors import InkseekError
 from inkseek.images.sketch import BlankSketch
-from inkseek.models.bundle import Model, load, new_model
+from inkseek.models.bn_inception import BNInception
+from inkseek.models.bundle import Model, frozen, load, new_model
 
 
 def scribble(seed: int = 0) -> Image.Image:
@@ -122,3 +123,24 @@ def test_a_frozen_backbone_is_a_model() -> None:
     assert (model.dim, model.image_size, model.path) == (1280, 64, None)
     with pytest.raises(InkseekError, match="picture size"):
         load("frozen:tf_efficientnet_lite0@big")
+
+
+def test_a_backbone_of_a_file_sees_blue_first_and_comes_back(tmp_path: Path) -> None:
+    """BN-Inception's pixels, from the card of its bundle."""
+    torch.manual_seed(0)
+    weights = tmp_path / "bn_inception.pth"
+    torch.save(BNInception().state_dict(), weights)
+    model = frozen("bn_inception", 64, weights=weights)
+    assert (model.dim, model.card.channels) == (1024, "bgr")
+    model.save(tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    assert again.fingerprint == model.fingerprint
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    centred = pixels.astype(np.float32) - np.array([123, 117, 104], dtype=np.float32)
+    caffe = torch.from_numpy(centred[..., ::-1].transpose(0, 3, 1, 2).copy())
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(model.embedder(caffe), dim=1)
+    np.testing.assert_allclose(again.embed_pixels(pixels), expected, atol=1e-6)
+    other = Model(model.embedder, model.card.model_copy(update={"channels": "rgb"}))
+    assert other.fingerprint != model.fingerprint
+    assert np.abs(other.embed_pixels(pixels) - expected.numpy()).max() > 1e-4

@@ -11,6 +11,7 @@ from inkseek.cli import data
 from inkseek.cli.compare import compare
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
+from inkseek.cli.export import export
 from inkseek.cli.index import index
 from inkseek.cli.losses import losses
 from inkseek.cli.score import score
@@ -33,7 +34,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 for group, verbs in (
-    (app, (demo, train, evaluate, score, compare, losses, index, search, serve)),
+    (app, (demo, train, evaluate, score, compare, export, losses, index, search, serve)),
     (data_app, (data.list_, data.check, data.prepare)),
 ):
     for verb in verbs:

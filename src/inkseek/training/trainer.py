@@ -26,7 +26,6 @@ from inkseek.datasets.sampling import PKBatches
 from inkseek.errors import InkseekError
 from inkseek.evaluation import provenance
 from inkseek.evaluation.evaluate import evaluate_items
-from inkseek.images.preprocessing import Normalisation
 from inkseek.losses.catalogue import build_objective
 from inkseek.losses.collapse import CollapseDetector
 from inkseek.losses.diagnostics import diagnose
@@ -144,7 +143,7 @@ def train(recipe: Recipe, run: Path, *, name: str, resume: bool, reporter: Repor
         num_workers=recipe.workers,
         collate_fn=_collate,
     )
-    normalise = Normalisation(model.card.mean, model.card.std)
+    normalise = model.normalise
     with stop_requested() as stop:
         for step, (inputs, index) in enumerate(loader, start=start + 1):
             _schedule(optimiser, recipe, step - 1)
@@ -252,7 +251,7 @@ def _averaged(model: Model, weights: Mapping[str, Tensor], recipe: Recipe, *, st
     embedder.load_state_dict(weights)
     card = model.card.model_copy(update={"step": step})
     if recipe.model.head == "dropped":
-        embedder, card = embedder.without_head(), card.model_copy(update={"dim": None})
+        embedder, card = embedder.without_head(), card.model_copy(update={"dim": None, "head_batchnorm": False})
     return Model(embedder, card, path=path)
 
 
