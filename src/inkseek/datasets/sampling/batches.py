@@ -82,7 +82,7 @@ def _part(first: int, last: int, rank: int, world: int) -> range:
 
 
 class Rounds:
-    """Values in shuffled order, reshuffled when used up; a batch that straddles two rounds repeats as little as it can."""
+    """Values in shuffled order, reshuffled when used up; what straddles two rounds repeats as little as it can."""
 
     def __init__(self, values: Indices, generator: np.random.Generator) -> None:
         self._values, self._generator = values, generator
