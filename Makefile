@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format clean
+.PHONY: help demo test soak bench-losses bench-evaluation lint format clean
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
 
 demo: $(VENV)/.demo ## train on the embedded emoji set, measure, report, then draw in the browser
 	$(BIN)/inkseek demo
@@ -18,6 +18,12 @@ test: $(VENV)/.dev ## the tests
 
 soak: $(VENV)/.dev ## long torture tests
 	$(BIN)/python -m pytest -m soak
+
+bench-losses: $(VENV)/.dev ## time and memory of the losses beside pytorch-metric-learning's
+	$(BIN)/python benchmarks/losses.py --out results/bench-losses.csv
+
+bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
+	$(BIN)/python benchmarks/evaluation.py
 
 lint: $(VENV)/.dev ## style, types, and the import rule between the floors
 	$(BIN)/ruff check .
@@ -45,5 +51,5 @@ $(VENV)/.demo: $(BIN)/uv pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "installing (PyTorch is large: a few minutes the first time) ..."
-	$(INSTALL) --editable '.[demo,server,competitors,dev]'
+	$(INSTALL) --editable '.[demo,server,competitors,parquet,dev]'
 	@touch $@ $(VENV)/.demo

@@ -154,9 +154,9 @@ def _peak_here(case: Case, name: str, device: str) -> float:
     embeddings.grad = torch.zeros_like(embeddings)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        stood = torch.cuda.memory_allocated()
         step(loss, embeddings, labels)
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+        return (torch.cuda.max_memory_allocated() - stood) / 1e6
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before = _status("VmRSS")
     step(loss, embeddings, labels)

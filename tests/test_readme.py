@@ -10,9 +10,11 @@ import statistics
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inkseek.cli.main import main
+from inkseek.evaluation.score import score
 from inkseek.training import recipe as recipes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,6 +35,12 @@ def as_the_reader(tmp_path: Path, tiny_quickdraw: Path, frozen_bundle: Path, mon
     shutil.copytree(tiny_quickdraw / "photo", tmp_path / "Pictures")
     shutil.copytree(frozen_bundle, tmp_path / "runs" / "demo" / "bundle")
     shutil.copy(tiny_quickdraw / "sketch" / "ant" / "0.png", tmp_path / "doodle.png")
+    rng = np.random.default_rng(0)
+    for name, of in (("q", 6), ("g", 9)):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(of, 4)))
+        np.save(tmp_path / f"{name}l.npy", np.arange(of) % 3)
+    theirs = score(rng.normal(size=(6, 4)), np.arange(6) % 3, rng.normal(size=(9, 4)), np.arange(9) % 3)
+    (tmp_path / "theirs.json").write_text(theirs.to_json())
     load = recipes.load_recipe
     short = ["optim.steps=2", "data.image_size=32", "batch.classes=2", "validate.every=2"]
     monkeypatch.setattr(recipes, "load_recipe", lambda name, overrides=(): load(name, [*overrides, *short]))
@@ -53,10 +61,15 @@ def test_every_command_and_snippet_works_in_the_readmes_order(
                 words = [
                     str(Path(w).expanduser()) if w.startswith("~") else w for w in shlex.split(line, comments=True)
                 ]
+                words, target = (words[:-2], words[-1]) if words[-2] == ">" else (words, None)
                 monkeypatch.setattr(sys, "argv", words)
+                capsys.readouterr()
                 with pytest.raises(SystemExit) as caught:
                     main()
-                assert caught.value.code in (0, None), f"{line}\n{capsys.readouterr().err}"
+                said = capsys.readouterr()
+                assert caught.value.code in (0, None), f"{line}\n{said.err}"
+                if target is not None:
+                    Path(target).write_text(said.out)
                 ran += 1
     assert ran >= 6
 

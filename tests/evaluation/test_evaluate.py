@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import inkseek
 from inkseek.datasets.items import Items
 from inkseek.datasets.protocol import Protocol
 from inkseek.errors import InkseekError
-from inkseek.evaluation.evaluate import CATEGORY_METRICS, evaluate_embeddings, evaluate_items
+from inkseek.evaluation.evaluate import evaluate_embeddings, evaluate_items
 from inkseek.images.preprocessing import Domain
+from inkseek.metrics.names import CATEGORY_METRICS
 from inkseek.metrics.ranking import rank
 from inkseek.models.bundle import Model
 
@@ -49,9 +51,8 @@ def items(folder: Path, domain: Domain, *, instances: bool = True) -> Items:
 def test_a_real_model_on_drawn_pictures(tmp_path: Path, frozen_model: Model) -> None:
     queries, gallery = items(tmp_path, "sketch"), items(tmp_path, "photo")
     seen: list[tuple[int, int]] = []
-    done = evaluate_items(
-        frozen_model, queries, gallery, protocol="drawn", notes=["a note"], progress=lambda *at: seen.append(at)
-    )
+    protocol = Protocol("drawn", queries, gallery, ("a note",))
+    done = evaluate_items(frozen_model, protocol, progress=lambda *at: seen.append(at))
     metrics = done.results.metrics
     assert list(metrics) == [
         "mAP@all",
@@ -103,10 +104,14 @@ def plain_items(labels: list[int], domain: Domain, instances: list[int] | None =
     )
 
 
+def toy(queries: Items, gallery: Items, **how: Any) -> Protocol:
+    return Protocol("toy", queries, gallery, **how)
+
+
 def test_instance_level_needs_instances_on_both_sides() -> None:
     x = np.eye(3, dtype=np.float32)
     one_side = evaluate_embeddings(
-        x, x, plain_items([0, 1, 2], "sketch", [0, 1, 2]), plain_items([0, 1, 2], "photo"), protocol="toy", model="toy"
+        x, x, toy(plain_items([0, 1, 2], "sketch", [0, 1, 2]), plain_items([0, 1, 2], "photo")), model="toy"
     )
     assert "Acc@1" not in one_side.results.metrics
 
@@ -115,7 +120,7 @@ def test_p_at_100_min_stands_beside_only_where_it_differs() -> None:
     rng = np.random.default_rng(0)
     q, g = rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(240, 3)).astype(np.float32)
     many = evaluate_embeddings(
-        q, g, plain_items([0, 1, 0, 1], "sketch"), plain_items([0, 1] * 120, "photo"), protocol="toy", model="toy"
+        q, g, toy(plain_items([0, 1, 0, 1], "sketch"), plain_items([0, 1] * 120, "photo")), model="toy"
     )
     assert list(many.results.metrics) == list(CATEGORY_METRICS)
 
@@ -123,7 +128,7 @@ def test_p_at_100_min_stands_beside_only_where_it_differs() -> None:
 def test_a_query_without_relevant_items_is_noted() -> None:
     x = np.eye(3, dtype=np.float32)
     done = evaluate_embeddings(
-        x, x, plain_items([0, 1, 2], "sketch"), plain_items([0, 1, 1], "photo"), protocol="toy", model="toy"
+        x, x, toy(plain_items([0, 1, 2], "sketch"), plain_items([0, 1, 1], "photo")), model="toy"
     )
     assert done.results.counts["excluded"] == 1
     assert any("at category level, in no mean: 1" in note for note in done.results.notes)
@@ -133,9 +138,7 @@ def test_a_query_without_relevant_items_is_noted() -> None:
 def test_collapse_prints_both_bounds_and_no_gain() -> None:
     x = np.ones((6, 4), dtype=np.float32)
     labels = [0, 0, 1, 1, 2, 2]
-    done = evaluate_embeddings(
-        x, x, plain_items(labels, "sketch"), plain_items(labels, "photo"), protocol="t", model="t"
-    )
+    done = evaluate_embeddings(x, x, toy(plain_items(labels, "sketch"), plain_items(labels, "photo")), model="toy")
     metrics = done.results.metrics
     assert metrics["mAP@all (VOC)"] < metrics["mAP@all"] < metrics["mAP@all (VOC) optimistic"] == 1
     assert done.results.tie_rate == 1
@@ -146,16 +149,14 @@ def test_what_cannot_be_measured_is_said() -> None:
     x = np.eye(3, dtype=np.float32)
     full, empty = plain_items([0, 1, 2], "sketch"), plain_items([], "photo")
     with pytest.raises(InkseekError, match="nothing to measure"):
-        evaluate_embeddings(x, x[:0], full, empty, protocol="toy", model="toy")
+        evaluate_embeddings(x, x[:0], toy(full, empty), model="toy")
     with pytest.raises(InkseekError, match="leaves its convention open"):
-        evaluate_embeddings(x, x, full, full, protocol="toy", model="toy", metrics=["mAP"])
+        evaluate_embeddings(x, x, toy(full, full), model="toy", metrics=["mAP"])
     with pytest.raises(InkseekError, match="Acc@1 asks for a sketch's own photo"):
-        evaluate_embeddings(x, x, full, full, protocol="toy", model="toy", metrics=["Acc@1"])
+        evaluate_embeddings(x, x, toy(full, full), model="toy", metrics=["Acc@1"])
     paired = plain_items([0, 1, 2], "sketch", [0, 1, 2])
     with pytest.raises(InkseekError, match="category and at instance level"):
-        evaluate_embeddings(
-            x, x, paired, paired, protocol="toy", model="toy", metrics=["MRR"], instance_metrics=["MRR"]
-        )
+        evaluate_embeddings(x, x, toy(paired, paired), model="toy", metrics=["MRR"], instance_metrics=["MRR"])
 
 
 def test_acc_is_of_the_instance_level_wherever_it_is_asked_for() -> None:
@@ -163,7 +164,5 @@ def test_acc_is_of_the_instance_level_wherever_it_is_asked_for() -> None:
     q, g = np.array([[1.0, 0.0]], dtype=np.float32), np.array([[0.6, 0.8], [1.0, 0.0]], dtype=np.float32)
     sketch, photos = plain_items([0], "sketch", [5]), plain_items([0, 0], "photo", [5, 6])
     for metrics, more in ((["Acc@1", "Acc@2"], []), ([], ["Acc@1", "Acc@2"])):
-        done = evaluate_embeddings(
-            q, g, sketch, photos, protocol="toy", model="toy", metrics=metrics, instance_metrics=more
-        )
+        done = evaluate_embeddings(q, g, toy(sketch, photos), model="toy", metrics=metrics, instance_metrics=more)
         assert dict(done.results.metrics) == {"Acc@1": 0.0, "Acc@2": 1.0}

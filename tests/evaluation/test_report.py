@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from inkseek.datasets.items import Items
+from inkseek.datasets.protocol import Protocol
 from inkseek.errors import InkseekError
 from inkseek.evaluation.evaluate import Evaluation, evaluate_embeddings
 from inkseek.evaluation.plots import density
@@ -58,7 +59,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluation, Evalua
 
     before, after = (
         evaluate_embeddings(
-            embed(queries, knows), embed(gallery, knows), queries, gallery, protocol="toy/unseen", model=name
+            embed(queries, knows), embed(gallery, knows), Protocol("toy/unseen", queries, gallery), model=name
         )
         for name, knows in (("frozen", 0.1), ("trained", 1.0))
     )
@@ -207,9 +208,8 @@ def test_without_a_baseline_log_or_recipe(stages: tuple[Evaluation, Evaluation],
 
 
 def test_a_collapsed_model_still_gets_its_report(stages: tuple[Evaluation, Evaluation], tmp_path: Path) -> None:
-    queries, gallery = stages[0].queries, stages[0].gallery
-    x = np.full((len(queries), 4), 0.5, dtype=np.float32)
-    collapsed = evaluate_embeddings(x, x, queries, gallery, protocol="toy/unseen", model="collapsed")
+    x = np.full((len(stages[0].queries), 4), 0.5, dtype=np.float32)
+    collapsed = evaluate_embeddings(x, x, stages[0].protocol, model="collapsed")
     write_report(tmp_path / "r.html", title="collapse", before=stages[0], after=collapsed, log=LOG[:1])
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "ties leave open" in text
@@ -218,7 +218,8 @@ def test_a_collapsed_model_still_gets_its_report(stages: tuple[Evaluation, Evalu
 
 def test_models_measured_on_other_items_are_not_compared(stages: tuple[Evaluation, Evaluation], tmp_path: Path) -> None:
     before, after = stages
-    other = replace(before, queries=before.queries.pick(np.arange(3)))
+    fewer = replace(before.protocol, queries=before.queries.pick(np.arange(3)))
+    other = replace(before, protocol=fewer)
     with pytest.raises(InkseekError, match="one protocol"):
         write_report(tmp_path / "r.html", title="", before=other, after=after, log=[])
     assert not list(tmp_path.iterdir())

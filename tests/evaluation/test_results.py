@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 from inkseek.errors import InkseekError
 from inkseek.evaluation import provenance
-from inkseek.evaluation.results import COLUMNS, Results
+from inkseek.evaluation.results import Results
+from inkseek.evaluation.results_csv import COLUMNS
 
 
 def results(metrics: tuple[str, ...] = ("mAP@all", "P@100"), notes: tuple[str, ...] = ()) -> Results:
@@ -134,6 +136,57 @@ def test_a_torn_or_foreign_file_is_refused_and_untouched(tmp_path: Path, content
             append(path, results(metrics))
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from inkseek.evaluation.results_csv import COLUMNS, append_row
+for nth in range(40):
+    # Every other row brings a column of its own, so that rewriting and appending meet.
+    names = [*COLUMNS, "mAP@all", *([f"P@{sys.argv[2]}{nth}"] if nth % 2 else [])]
+    append_row(Path(sys.argv[1]), {name: sys.argv[2] if name == "seed" else str(nth) for name in names})
+"""
+
+
+def test_two_processes_that_append_at_once_lose_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.csv"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), who]) for who in ("1", "2")]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    found = [(row["seed"], row["mAP@all"]) for row in rows(path)]
+    assert sorted(found) == sorted((who, str(nth)) for who in ("1", "2") for nth in range(40))
+    for row in rows(path):
+        own = f"P@{row['seed']}{row['mAP@all']}"
+        assert [name for name in row if name.startswith("P@") and row[name]] == ([own] if own in row else [])
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_markdown_rows_stand_under_each_other() -> None:
+    first = results(notes=("NON-STANDARD: counts differ",)).to_markdown()
+    assert first.splitlines() == [
+        "| model | protocol | mAP@all | P@100 |",
+        "| --- | --- | ---: | ---: |",
+        "| `toy` | toy/unseen NON-STANDARD | 0.500 | 0.500 |",
+    ]
+    assert results().to_markdown(header=False) == "| `toy` | toy/unseen | 0.500 | 0.500 |"
+
+
+def test_plot_shows_each_class(tmp_path: Path) -> None:
+    (axes,) = results().plot().axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["owl", "cat"]
+    assert [round(bar.get_width(), 3) for bar in axes.patches] == [0.0, 0.75]  # type: ignore[attr-defined]
+    assert "P@100" in results().plot("P@100").axes[0].get_xlabel()
+    results().plot().savefig(tmp_path / "bars.png")
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InkseekError, match="choose one of mAP@all, P@100"):
+        results().plot("NMI")
+
+
+def test_a_figure_of_the_whole_set_has_no_macro_mean() -> None:
+    r = dataclasses.replace(results(), metrics={"mAP@all": 0.5, "P@100": 0.5, "NMI": 0.6})
+    assert "NMI       0.6000\n" in str(r)
+    assert "NMI" not in r.macro()
+    assert Results.from_json(r.to_json()).metrics["NMI"] == 0.6
 
 
 def test_an_empty_file_is_as_none(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score
 from inkseek.errors import InkseekError
 from inkseek.metrics.measures import Ties
 from inkseek.metrics.names import FORMS, metric
-from inkseek.metrics.ranking import Similarity, rank
+from inkseek.metrics.ranking import rank
+from inkseek.metrics.scoring import Similarity
 
 
 def names(k: int) -> list[str]:
@@ -171,7 +172,7 @@ def test_neither_blocks_threads_nor_order_change_a_figure(seed: int, block: int,
             np.testing.assert_array_equal(figures[back], cut.per_query[name], err_msg=name)
 
 
-def test_counting_and_sorting_find_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_and_many_relevant_items_are_placed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     sides = rng.integers(-2, 3, (9, 4)), rng.integers(0, 3, 9), rng.integers(-2, 3, (80, 4)), rng.integers(0, 3, 80)
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkseek.errors import InkseekError
-from inkseek.metrics.variance import Distance, relative_distances
+from inkseek.metrics.variance import Distance, batch_variances, relative_distances
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +33,7 @@ def every_triplet(a: Array, a_labels: Array, c: Array, c_labels: Array, distance
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from(["cosine", "squared_l2"]), st.booleans(), st.integers(1, 4))
+@given(st.integers(0, 2**32), st.sampled_from(["cosine", "sqeuclidean"]), st.booleans(), st.integers(1, 4))
 def test_moments_and_sample_of_all_triplets(seed: int, distance: Distance, alone: bool, classes: int) -> None:
     rng = np.random.default_rng(seed)
     a, a_labels = rng.normal(size=(7, 3)), rng.integers(0, classes, 7)
@@ -74,17 +75,55 @@ def test_the_sample_is_fixed_by_its_seed_and_even_over_triplets() -> None:
 def test_near_collapse_the_variance_survives() -> None:
     rng = np.random.default_rng(0)
     x, labels = 1.0 + 1e-5 * rng.normal(size=(12, 3)), np.arange(12) % 3
-    found = relative_distances(x, labels, distance="squared_l2")
-    explicit = every_triplet(x, labels, x, labels, "squared_l2", alone=True)
+    found = relative_distances(x, labels, distance="sqeuclidean")
+    explicit = every_triplet(x, labels, x, labels, "sqeuclidean", alone=True)
     assert found.variance == pytest.approx(np.var(explicit, ddof=1), rel=1e-3)
 
 
-def test_on_the_unit_sphere_squared_l2_has_four_times_the_variance_of_cosine() -> None:
+def test_on_the_unit_sphere_squared_euclidean_has_four_times_the_variance_of_cosine() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, 5))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    cosine, squared = (relative_distances(x, np.arange(20) % 4, distance=d) for d in ("cosine", "squared_l2"))
+    cosine, squared = (relative_distances(x, np.arange(20) % 4, distance=d) for d in ("cosine", "sqeuclidean"))
     assert squared.variance == pytest.approx(4 * cosine.variance)
+
+
+def test_the_variance_of_a_batch_that_is_the_whole_set() -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(12, 5)), np.repeat([3, 7, 9], 4)
+    whole = relative_distances(x, labels, distance="sqeuclidean").variance
+    found = batch_variances(x, labels, classes=3, each=4, batches=3, distance="sqeuclidean")
+    assert found == pytest.approx([whole] * 3)
+    y = rng.normal(size=(9, 5))
+    with pytest.raises(InkseekError, match="come together"):
+        batch_variances(x, labels, y, classes=3, each=4)
+    across = batch_variances(x[[0, 4, 8]], [3, 7, 9], y[::3], [9, 3, 7], classes=3, each=1, batches=2)
+    assert across == pytest.approx([relative_distances(x[[0, 4, 8]], [3, 7, 9], y[::3], [9, 3, 7]).variance] * 2)
+
+
+def test_batches_are_of_p_classes_and_fixed_by_their_seed() -> None:
+    """Embeddings of one class are one point, so that a batch's variance says which classes it holds."""
+    rng = np.random.default_rng(0)
+    centres, labels = rng.normal(size=(4, 6)), np.repeat(np.arange(4), [2, 5, 5, 5])
+
+    def drawn(batches: int, seed: int) -> Array:
+        return batch_variances(centres[labels], labels, classes=3, each=3, batches=batches, seed=seed)
+
+    found = drawn(40, seed=5)
+    of_classes = [np.repeat(trio, 3) for trio in combinations(range(4), 3)]
+    possible = {round(relative_distances(centres[of], of).variance, 9) for of in of_classes}
+    assert len(possible) == 4
+    assert {round(v, 9) for v in found} == possible
+    np.testing.assert_array_equal(found[:7], drawn(7, seed=5))
+    assert not np.array_equal(found, drawn(40, seed=6))
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "message"), [(1, 3, "from 2 to the 3"), (4, 3, "from 2"), (2, 1, "no triplet")]
+)
+def test_batches_that_hold_no_triplet_are_refused(classes: int, each: int, message: str) -> None:
+    with pytest.raises(InkseekError, match=message):
+        batch_variances(np.eye(9), np.arange(9) % 3, classes=classes, each=each)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])

@@ -78,14 +78,7 @@ def demo(
     evaluations = []
     for what, measured in (("frozen backbone", frozen(recipe.model.backbone, model.image_size)), ("trained", model)):
         with bar(console, what) as progress:
-            evaluation = evaluate_items(
-                measured,
-                protocol.queries,
-                protocol.gallery,
-                protocol=protocol.name,
-                notes=protocol.notes,
-                progress=progress,
-            )
+            evaluation = evaluate_items(measured, protocol, progress=progress)
         evaluations.append(evaluation)
         if csv is not None:
             name = RECIPE if measured is model else evaluation.results.model

@@ -8,10 +8,12 @@ import sys
 import typer
 
 from inkseek.cli import data
+from inkseek.cli.compare import compare
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
 from inkseek.cli.index import index
 from inkseek.cli.losses import losses
+from inkseek.cli.score import score
 from inkseek.cli.search import search
 from inkseek.cli.serve import serve
 from inkseek.cli.train import train
@@ -31,7 +33,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 for group, verbs in (
-    (app, (demo, train, evaluate, losses, index, search, serve)),
+    (app, (demo, train, evaluate, score, compare, losses, index, search, serve)),
     (data_app, (data.list_, data.check, data.prepare)),
 ):
     for verb in verbs:

@@ -1,7 +1,8 @@
-"""A model on a protocol: embed queries and gallery, rank at category and instance level, name every figure."""
+"""A model on a protocol: embed queries and gallery, rank and cluster them, name every figure."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,26 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from inkseek.datasets.items import Items
-from inkseek.datasets.protocol import open_protocol
+from inkseek.datasets.protocol import Protocol, open_protocol
 from inkseek.errors import InkseekError
+from inkseek.evaluation.levels import rank_levels
+from inkseek.evaluation.processes import embed_shared
 from inkseek.evaluation.results import Results
-from inkseek.metrics.names import metric
-from inkseek.metrics.ranking import rank
+from inkseek.metrics.averages import mean
+from inkseek.metrics.clustering import cluster
+from inkseek.metrics.names import CATEGORY_METRICS, CLUSTERING, INSTANCE_METRICS
 from inkseek.models.bundle import Model, load
-from inkseek.models.embedding import Progress, embed_items
-
-CATEGORY_METRICS = (
-    "mAP@all",
-    "mAP@200 strict",
-    "mAP@200 lenient",
-    "P@100",
-    "mAP@all (VOC)",
-    "mAP@200 strict (VOC)",
-)
-"""What sketch-retrieval tables print, in both conventions that are in use."""
-
-INSTANCE_METRICS = ("Acc@1", "Acc@5", "Acc@10")
-"""Whether a sketch finds its own photo."""
+from inkseek.models.embedding import Progress
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -40,25 +31,33 @@ class Evaluation:
 
     Attributes:
         results: the figures.
-        queries: Q items.
-        gallery: G items.
+        protocol: Q queries and G gallery items, and how they meet.
         query_embeddings: float32 [Q, dim].
         gallery_embeddings: float32 [G, dim].
     """
 
     results: Results
-    queries: Items
-    gallery: Items
+    protocol: Protocol
     query_embeddings: Embeddings
     gallery_embeddings: Embeddings
 
+    @property
+    def queries(self) -> Items:
+        """The Q queries."""
+        return self.protocol.queries
 
-def evaluate(model: Model | str | Path, protocol: str, root: str | Path | None = None) -> Results:
+    @property
+    def gallery(self) -> Items:
+        """The G gallery items."""
+        return self.protocol.gallery
+
+
+def evaluate(model: Model | str | Path, protocol: str | Protocol, root: str | Path | None = None) -> Results:
     """Measure a model on a protocol.
 
     Args:
         model: a model, or a path that `inkseek.load` opens.
-        protocol: a name such as `quickdraw-photo/unseen`.
+        protocol: a name such as `quickdraw-photo/unseen`, or an open protocol.
         root: the data set's folder; None for the embedded data set or the data set's default place.
 
     Returns:
@@ -67,35 +66,34 @@ def evaluate(model: Model | str | Path, protocol: str, root: str | Path | None =
     Raises:
         InkseekError: no such model or protocol, or data that cannot be read.
     """
-    opened = open_protocol(protocol, None if root is None else Path(root))
+    if isinstance(protocol, str):
+        protocol = open_protocol(protocol, None if root is None else Path(root))
     if not isinstance(model, Model):
         model = load(model)
-    return evaluate_items(model, opened.queries, opened.gallery, protocol=opened.name, notes=opened.notes).results
+    return evaluate_items(model, protocol).results
 
 
 def evaluate_items(
     model: Model,
-    queries: Items,
-    gallery: Items,
+    protocol: Protocol,
     *,
-    protocol: str,
-    metrics: Sequence[str] = CATEGORY_METRICS,
+    metrics: Sequence[str] | None = None,
     instance_metrics: Sequence[str] = INSTANCE_METRICS,
-    notes: Sequence[str] = (),
     progress: Progress | None = None,
     cached: bool = True,
 ) -> Evaluation:
-    """Embed queries and gallery with a model and measure the ranking.
+    """Embed a protocol's queries and gallery with a model and measure them.
+
+    Where processes of `torch.distributed` run, each embeds and ranks a share, and every one ends with the whole.
 
     Args:
         model: what embeds.
-        queries: Q items.
-        gallery: G items with the same classes.
-        protocol: the name under which the figures stand.
-        metrics: at category level, but `Acc@K`, which by its name is of the instance level. `P@K (min)` is added beside
-            `P@K` where a query has fewer than K relevant items.
-        instance_metrics: more at instance level, where every item on both sides belongs to an instance.
-        notes: lines that go with the figures.
+        protocol: queries, gallery, and how they meet.
+        metrics: at category level, but `Acc@K`, which by its name is of the instance level; None takes what the
+            protocol's tables print, with clustering figures where they do. `P@K (min)` is added beside `P@K` where a
+            query has fewer than K relevant items.
+        instance_metrics: more at instance level, where every item on both sides belongs to an instance. Where the
+            protocol has class galleries, `Acc@K` is measured against the own class's gallery and the joint one.
         progress: called with (pictures embedded, pictures in all) over both sides.
         cached: whether embeddings may come from, and go to, the cache; off while the weights still change.
 
@@ -103,108 +101,95 @@ def evaluate_items(
         InkseekError: an empty side, different classes, an unknown metric, `Acc@K` without instances, or a picture that
             cannot be read.
     """
-    total = len(queries) + len(gallery)
+    queries, gallery = protocol.queries, protocol.gallery
+    same = queries is gallery or queries.paths == gallery.paths
+    total = len(queries) + (0 if same else len(gallery))
 
     def shifted(by: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(by + done, total)
 
+    of_queries = embed_shared(model, queries, shifted(0), cached=cached)
+    of_gallery = of_queries if same else embed_shared(model, gallery, shifted(len(queries)), cached=cached)
     return evaluate_embeddings(
-        embed_items(model, queries, shifted(0), cached=cached),
-        embed_items(model, gallery, shifted(len(queries)), cached=cached),
-        queries,
-        gallery,
-        protocol=protocol,
+        of_queries,
+        of_gallery,
+        protocol,
         model=_name(model),
         fingerprint=model.fingerprint,
         metrics=metrics,
         instance_metrics=instance_metrics,
-        notes=notes,
     )
 
 
 def evaluate_embeddings(
     query_embeddings: Embeddings,
     gallery_embeddings: Embeddings,
-    queries: Items,
-    gallery: Items,
+    protocol: Protocol,
     *,
-    protocol: str,
     model: str,
     fingerprint: str = "",
-    metrics: Sequence[str] = CATEGORY_METRICS,
+    metrics: Sequence[str] | None = None,
     instance_metrics: Sequence[str] = INSTANCE_METRICS,
-    notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure the ranking of embeddings that are there already; see `evaluate_items`."""
+    """Measure embeddings that are there already; see `evaluate_items`."""
+    queries, gallery = protocol.queries, protocol.gallery
     if not len(queries) or not len(gallery):
         raise InkseekError(
-            f"{protocol}: {len(queries)} queries and {len(gallery)} gallery items leave nothing to measure"
+            f"{protocol.name}: {len(queries)} queries and {len(gallery)} gallery items leave nothing to measure"
         )
     if queries.classes != gallery.classes:
-        raise InkseekError(f"{protocol}: queries and gallery name different classes, so that labels cannot be compared")
-    paired = queries.paired and gallery.paired
-    own = [name for name in metrics if name.startswith("Acc@")]
-    if own and not paired:
-        raise InkseekError(f"{protocol}: {own[0]} asks for a sketch's own photo, and not every picture has an instance")
-    category = [name for name in metrics if name not in own]
-    instance = list(dict.fromkeys([*own, *instance_metrics])) if paired else []
-    if shared := set(category) & set(instance):
-        raise InkseekError(f"{sorted(shared)[0]} was asked for at category and at instance level: ask for one of them")
-
-    levels = [
-        ("category", _with_min(category, queries, gallery), queries.labels, gallery.labels),
-        ("instance", instance, queries.instances, gallery.instances),
-    ]
-    rankings = {
-        level: rank(query_embeddings, wanted, gallery_embeddings, found, metrics=names)
-        for level, names, wanted, found in levels
-        if names
-    }
-    per_query = {name: values for ranking in rankings.values() for name, values in ranking.per_query.items()}
-    notes = [*notes]
-    for level, ranking in rankings.items():
-        if ranking.excluded:
-            notes.append(f"queries with nothing relevant at {level} level, in no mean: {ranking.excluded}")
+        raise InkseekError(
+            f"{protocol.name}: queries and gallery name different classes, so that labels cannot be compared"
+        )
+    if metrics is None:
+        metrics = (*(protocol.metrics or CATEGORY_METRICS), *(CLUSTERING if protocol.clustering else ()))
+    of_clusters = [name for name in metrics if name in CLUSTERING]
+    rankings = rank_levels(
+        query_embeddings,
+        gallery_embeddings,
+        protocol,
+        [name for name in metrics if name not in CLUSTERING],
+        instance_metrics,
+    )
+    per_query = {name: values for level in rankings for name, values in level.ranking.per_query.items()}
+    notes = [*protocol.notes, *(note for level in rankings for note in level.notes)]
+    if protocol.leave_self_out:
+        notes.append("every query is a gallery picture too, and never meets itself")
     if bounded := [name.removesuffix(" optimistic") for name in per_query if name.endswith(" optimistic")]:
         notes.append(f"ties leave open, so that both bounds are given: {', '.join(bounded)}")
+    figures = {name: mean(values) for name, values in per_query.items()}
+    if of_clusters:
+        clusters = cluster(gallery_embeddings, gallery.labels)
+        figures |= {name: value for name, value in clusters.means().items() if name in of_clusters}
+        notes.append(str(clusters))
 
-    first = next(iter(rankings.values()))
-    counts = {
-        "classes": len(np.unique(queries.labels)),
-        "queries": len(queries),
-        "gallery": len(gallery),
-        "excluded": first.excluded,
-    }
     results = Results(
-        protocol=protocol,
+        protocol=protocol.name,
         model=model,
         fingerprint=fingerprint,
-        counts=counts,
-        metrics={name: _mean(values) for name, values in per_query.items()},
+        counts={
+            "classes": len(np.unique(queries.labels)),
+            "queries": len(queries),
+            "gallery": len(gallery),
+            "excluded": rankings[0].ranking.excluded if rankings else 0,
+        },
+        metrics=figures,
         per_query=per_query,
         labels=queries.labels,
         classes=queries.classes,
-        tie_rate=first.tie_rate,
+        tie_rate=rankings[0].ranking.tie_rate if rankings else 0.0,
         notes=tuple(notes),
+        queries=_digest(queries),
     )
-    return Evaluation(results, queries, gallery, query_embeddings, gallery_embeddings)
+    return Evaluation(results, protocol, query_embeddings, gallery_embeddings)
 
 
-def _with_min(names: Sequence[str], queries: Items, gallery: Items) -> list[str]:
-    """Put `P@K (min)` behind each `P@K` where some query has fewer than K relevant items, but at least one."""
-    counts = (gallery.labels[:, None] == np.unique(queries.labels)).sum(axis=0)
-    fewest = int(counts[counts > 0].min(initial=np.iinfo(np.int64).max))
-    result: list[str] = []
-    for name in names:
-        result.append(name)
-        m = metric(name)
-        if m.kind == "precision" and m.denominator == "K" and fewest < (m.cutoff or 0):
-            result.append(f"{name} (min)")
-    return list(dict.fromkeys(result))
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+def _digest(items: Items) -> str:
+    """A digest of which pictures items are: their classes and file names, not the folders they lie in."""
+    rows = "\n".join(
+        f"{items.classes[label]}\0{path.name}" for label, path in zip(items.labels, items.paths, strict=True)
+    )
+    return hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _name(model: Model) -> str:

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from inkseek.metrics.variance import RelativeDistances
 
-# Colours that nothing else has, so that each can be replaced by a variable of the page's style sheet.
-INK, RULE, BEFORE, AFTER = "#0a0b0c", "#0a0b0d", "#0a0b0e", "#0a0b0f"
+# The colours of the page by day. In an SVG each is replaced by the variable of the page's style sheet.
+INK, RULE, BEFORE, AFTER = "#1d2126", "#dcdfe4", "#b3700a", "#0b62ad"
 _VARIABLES = {INK: "var(--ink)", RULE: "var(--rule)", BEFORE: "var(--before)", AFTER: "var(--after)"}
 
 _STYLE: dict[Any, Any] = {
@@ -47,6 +47,9 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
+
+
+_MOST_BARS = 60
 
 
 def curve(steps: Sequence[float], values: Sequence[float], name: str, *, validation: bool = False) -> str:
@@ -97,7 +100,7 @@ def densities(before: RelativeDistances | None, after: RelativeDistances) -> str
             fontsize=7.5,
         )
         axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.22)
-        distance = {"cosine": "cosine distance", "squared_l2": "squared Euclidean distance"}[after.distance]
+        distance = {"cosine": "cosine distance", "sqeuclidean": "squared Euclidean distance"}[after.distance]
         axes.set_xlabel(f"relative distance D = d(a,p) - d(a,n), {distance}")
         axes.set_ylabel("density, per unit of D")
         axes.legend(loc="upper left")
@@ -107,17 +110,23 @@ def densities(before: RelativeDistances | None, after: RelativeDistances) -> str
 def class_bars(before: Mapping[str, float] | None, after: Mapping[str, float], metric: str) -> str:
     """Plot a metric of each class as bars, best class after training on top, as in Fig. 5 of the RDVC paper."""
     with mpl.rc_context(_STYLE):
+        return _svg(class_figure(before, after, metric), f"{metric} of each class")
+
+
+def class_figure(before: Mapping[str, float] | None, after: Mapping[str, float], metric: str) -> Figure:
+    """Draw what `class_bars` puts into a page."""
+    with mpl.rc_context(_STYLE):
         names = sorted(after, key=after.__getitem__)
+        of_how_many = ""
+        if len(names) > _MOST_BARS:
+            half = _MOST_BARS // 2
+            of_how_many = f"; the {half} best and the {half} worst of {len(names)} classes"
+            names = names[:half] + names[-half:]
         figure, axes = _figure(5.6, 0.8 + (0.3 if before else 0.2) * len(names))
         place = np.arange(len(names))
         height = 0.38 if before else 0.66
-        axes.barh(
-            place + (height / 2 if before else 0),
-            [after[n] for n in names],
-            height,
-            color=AFTER,
-            label="after (upper bar)",
-        )
+        values = [after[n] for n in names]
+        axes.barh(place + (height / 2 if before else 0), values, height, color=AFTER, label="after (upper bar)")
         if before:
             values = [before.get(n, np.nan) for n in names]
             axes.barh(place - height / 2, values, height, color=BEFORE, label="before (lower bar)")
@@ -135,8 +144,8 @@ def class_bars(before: Mapping[str, float] | None, after: Mapping[str, float], m
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlim(0, min(1.0, 1.15 * max(0.05, *after.values(), *(before or {}).values())))
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{metric}, mean over the class's queries")
-        return _svg(figure, f"{metric} of each class")
+        axes.set_xlabel(f"{metric}, mean over the class's queries{of_how_many}")
+        return figure
 
 
 def density(

@@ -19,7 +19,19 @@ from inkseek.evaluation.retrieval_grid import retrieval_grid
 from inkseek.metrics.names import metric
 from inkseek.metrics.variance import RelativeDistances, relative_distances
 
-_HEADLINE = ("mAP@all", "Acc@1", "Acc@10", "P@100 (min)", "P@100", "mAP@200 strict")
+_HEADLINE = (
+    "mAP@all",
+    "Acc@1",
+    "Acc@10",
+    "Acc@1 (class gallery)",
+    "Acc@1 (joint gallery)",
+    "P@100 (min)",
+    "P@100",
+    "mAP@200 strict",
+    "R@1",
+    "mAP@R",
+    "AMI",
+)
 _NOT_CURVES = ("step", "epoch", "seconds", "time")
 _SEED = 0
 
@@ -79,7 +91,7 @@ def write_report(
         _Figure(name, _meaning(name), before.results.metrics.get(name) if before else None, value)
         for name, value in results.metrics.items()
     ]
-    primary = next(iter(results.metrics))
+    primary = next(iter(results.per_query))
     distances_before = None if before is None else _distances(before)
     distances = _distances(after)
     stages = [("after", after)] if before is None else [("before", before), ("after", after)]
@@ -94,6 +106,7 @@ def write_report(
         figures=figures,
         headline=[f for name in _HEADLINE for f in figures if f.name == name][:4] or figures[:4],
         primary=primary,
+        instances=after.queries.paired and after.gallery.paired,
         curves=[Markup(svg) for svg in _curves(log)],
         densities=Markup(plots.densities(distances_before, distances)) if distances.triplets else None,
         distances=distances,
@@ -128,13 +141,10 @@ def _curves(log: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def _distances(evaluation: Evaluation) -> RelativeDistances:
-    return relative_distances(
-        evaluation.query_embeddings,
-        evaluation.queries.labels,
-        evaluation.gallery_embeddings,
-        evaluation.gallery.labels,
-        seed=_SEED,
-    )
+    x, labels = evaluation.query_embeddings, evaluation.queries.labels
+    if evaluation.protocol.leave_self_out and evaluation.queries.paths == evaluation.gallery.paths:
+        return relative_distances(x, labels, seed=_SEED)
+    return relative_distances(x, labels, evaluation.gallery_embeddings, evaluation.gallery.labels, seed=_SEED)
 
 
 def _per_class(evaluation: Evaluation, name: str) -> dict[str, float]:

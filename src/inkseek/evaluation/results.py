@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from inkseek.errors import InkseekError
 from inkseek.evaluation import provenance
+from inkseek.evaluation.results_csv import COLUMNS, append_row
+from inkseek.metrics import averages
 
-COLUMNS = ("command", "recipe", "protocol", "seed", "commit", "hardware", "versions")
-"""The columns of a CSV of results that stand before its metrics."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,12 +32,13 @@ class Results:
         model: the model's name.
         fingerprint: sha256 of the model's weights and preprocessing.
         counts: `classes`, `queries`, `gallery`, `excluded` (queries without relevant items, which no mean counts).
-        metrics: name as printed -> mean over queries (micro).
-        per_query: name -> float64 [Q]; NaN where a query has no relevant item.
+        metrics: name as printed -> mean over queries (micro); a clustering figure is of the whole set.
+        per_query: name -> float64 [Q]; NaN where a query has no relevant item. Clustering figures have none.
         labels: int64 [Q], the class of each query, a position in `classes`.
         classes: class names.
         tie_rate: the share of (query, relevant item) pairs whose rank scores alone do not decide.
         notes: what a reader of the figures must know, NON-STANDARD lines among them.
+        queries: a digest of which pictures the queries are, in their order; empty where they have no names.
     """
 
     protocol: str
@@ -50,7 +50,8 @@ class Results:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     tie_rate: float = 0.0
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    queries: str = ""
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
@@ -66,18 +67,12 @@ class Results:
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return class name -> metric -> mean over that class's queries, for classes with queries that count."""
-        result: dict[str, dict[str, float]] = {}
-        for label in np.unique(self.labels):
-            mine = {name: values[self.labels == label] for name, values in self.per_query.items()}
-            means = {name: float(v[~np.isnan(v)].mean()) for name, v in mine.items() if not np.isnan(v).all()}
-            if means:
-                result[self.classes[label]] = means
-        return result
+        means = averages.per_class(self.per_query, self.labels)
+        return {self.classes[label]: figures for label, figures in means.items()}
 
     def macro(self) -> dict[str, float]:
-        """Return each metric's mean over the means of the classes."""
-        rows = list(self.per_class().values())
-        return {name: float(np.mean([row[name] for row in rows if name in row])) for name in self.per_query if rows}
+        """Return each metric's mean over the means of the classes, of metrics that have a figure for each query."""
+        return averages.macro(self.per_query, self.labels)
 
     def __str__(self) -> str:
         """Return a readable table."""
@@ -89,7 +84,10 @@ class Results:
             f"{counts}   tie rate {self.tie_rate:.2g}",
             "",
             f"{'metric':<{width}}  micro   macro",
-            *(f"{name:<{width}} {value:.4f}  {macro.get(name, np.nan):.4f}" for name, value in self.metrics.items()),
+            *(
+                f"{name:<{width}} {value:.4f}" + (f"  {macro[name]:.4f}" if name in macro else "")
+                for name, value in self.metrics.items()
+            ),
             "",
             "micro: mean over queries; macro: mean over the means of the classes",
             *self.notes,
@@ -108,6 +106,7 @@ class Results:
                 "macro": {name: _or_null(value) for name, value in self.macro().items()},
                 "tie_rate": self.tie_rate,
                 "notes": list(self.notes),
+                "queries": self.queries,
                 "classes": list(self.classes),
                 "labels": self.labels.tolist(),
                 "per_query": {name: [_or_null(v) for v in values.tolist()] for name, values in self.per_query.items()},
@@ -137,6 +136,7 @@ class Results:
                 classes=tuple(map(str, read["classes"])),
                 tie_rate=float(read["tie_rate"]),
                 notes=tuple(map(str, read["notes"])),
+                queries=str(read.get("queries", "")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise InkseekError(f"not results that inkseek wrote ({type(error).__name__}: {error})") from None
@@ -144,9 +144,8 @@ class Results:
     def to_csv(self, path: str | Path, *, command: str, recipe: str, seed: int | str) -> None:
         """Append a row to a CSV of results; the file is made where there is none.
 
-        Columns are `COLUMNS`, then one for each metric, named as printed. Where the file has other metrics, it is
-        rewritten with the union of both, whole or not at all. A protocol that was not run as its record says bears
-        NON-STANDARD after its name.
+        Columns are `COLUMNS`, then one for each metric, named as printed. A protocol that was not run as its record
+        says bears NON-STANDARD after its name. Processes may append at once.
 
         Args:
             path: the file.
@@ -157,7 +156,6 @@ class Results:
         Raises:
             InkseekError: the file is not a CSV of results, or ends in the middle of a row; it is left as it is.
         """
-        path = Path(path)
         about = (
             command,
             recipe,
@@ -167,64 +165,40 @@ class Results:
             provenance.hardware(),
             provenance.versions(),
         )
-        row = dict(zip(COLUMNS, about, strict=True)) | {name: f"{v:.6f}" for name, v in self.metrics.items()}
-        try:
-            before = _read(path)
-            if before is not None and set(row) <= set(before[0]):
-                # One write of a whole line: a kill leaves all of it or nothing, and rows of two processes do not mix.
-                with path.open("ab", buffering=0) as file:
-                    file.write(_lines([[row.get(name, "") for name in before[0]]]))
-                return
-            header, rows = before or (list(COLUMNS), [])
-            header = [*header, *(name for name in row if name not in header)]
-            rows = [[*old, *[""] * (len(header) - len(old))] for old in rows]
-            _replace(path, _lines([header, *rows, [row.get(name, "") for name in header]]))
-        except OSError as error:
-            raise InkseekError(f"{path}: results cannot be written ({error.strerror})") from None
+        figures = {name: f"{value:.6f}" for name, value in self.metrics.items()}
+        append_row(Path(path), dict(zip(COLUMNS, about, strict=True)) | figures)
 
+    def to_markdown(self, *, header: bool = True) -> str:
+        """Return a row of a Markdown table, model, protocol, then every metric, with the table's head above it.
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]] | None:
-    """Return header and rows of a CSV of results, or None where there is no file or an empty one."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if not content:
-        return None
-    try:
-        table = list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        table = []
-    if not table or tuple(table[0][: len(COLUMNS)]) != COLUMNS or len(set(table[0])) != len(table[0]):
-        raise InkseekError(f"{path}: not a CSV of results (its columns begin {', '.join(COLUMNS)}); give another file")
-    header, rows = table[0], table[1:]
-    torn = [n for n, cells in enumerate(rows, start=2) if len(cells) != len(header)]
-    if torn or not content.endswith(b"\n"):
-        line = torn[0] if torn else len(table)
-        raise InkseekError(f"{path}: row {line} is not whole; repair or remove it, and the row can be added")
-    return header, rows
+        Args:
+            header: False leaves the head out, so that the row can stand under another model's.
+        """
+        protocol = self.protocol if self.standard else f"{self.protocol} NON-STANDARD"
+        head = ["model", "protocol", *self.metrics]
+        lines = [[f"`{self.model}`", protocol, *(f"{value:.3f}" for value in self.metrics.values())]]
+        if header:
+            lines = [head, ["---", "---", *["---:"] * len(self.metrics)], *lines]
+        return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
+    def plot(self, metric: str | None = None) -> Figure:
+        """Draw a metric of each class as bars, best class on top, as in Fig. 5 of the RDVC paper.
 
-def _lines(rows: list[list[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8")
+        Args:
+            metric: a name from `per_query`; the first one when None.
 
+        Returns:
+            A figure that a notebook shows and `savefig` writes.
 
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; results are read by others.
-        beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        Raises:
+            InkseekError: no figure of that name for each query.
+        """
+        from inkseek.evaluation.plots import class_figure
+
+        name = next(iter(self.per_query)) if metric is None else metric
+        if name not in self.per_query:
+            raise InkseekError(f"{name!r} has no figure for each query: choose one of {', '.join(self.per_query)}")
+        return class_figure(None, {of: row[name] for of, row in self.per_class().items() if name in row}, name)
 
 
 def _read_only(values: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:

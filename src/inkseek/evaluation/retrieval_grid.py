@@ -108,6 +108,8 @@ def retrieval_grid(
         for title, evaluation in evaluations:
             scores = evaluation.gallery_embeddings @ evaluation.query_embeddings[q]
             scores /= np.maximum(np.linalg.norm(evaluation.gallery_embeddings, axis=1), np.finfo(np.float32).tiny)
+            if evaluation.protocol.leave_self_out:
+                scores[[path == queries.paths[q] for path in gallery.paths]] = -np.inf
             hits = tuple(
                 Hit(
                     picture(gallery.paths[g]),

@@ -2,65 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from inkseek.metrics.names import Metric
-from inkseek.metrics.places import Floats, OfFirst, Places
+from inkseek.metrics.orders import WHOLE, Expected, Floats, Order, Top
+from inkseek.metrics.places import Places
+from inkseek.metrics.scoring import Ints
 
 Ties = Literal["expected", "pessimistic", "optimistic"]
 
 
-def measure(places: Places, wanted: Iterable[Metric], ties: Ties) -> Iterable[tuple[str, Floats]]:
+def measure(places: Places, wanted: Iterable[Metric], ties: Ties) -> Iterator[tuple[str, Floats]]:
     """Yield (name, [n]) for each metric, and the upper bound too where `expected` has no closed form."""
-    decided = bool(not places.undecided.any())
-    worst = places.ordered("pessimistic")
-    best = worst if decided else places.ordered("optimistic")
-    taken = {"expected": worst if decided else places, "pessimistic": worst, "optimistic": best}[ties]
+    undecided = _Undecided(places)
+    order = undecided.best if ties == "optimistic" else undecided.worst
+    # Ties are rare among real embeddings: what they cost is spent on their rows alone.
+    rows = places.open_rows
+    some = _Undecided(places.pick(rows)) if places.tied else None
     for m in wanted:
-        if m.open_under_ties:
-            low, high = _bounds(places, worst, best, m)
-            yield m.name, high if ties == "optimistic" else low
-            if ties == "expected":
-                yield f"{m.name} optimistic", high
-        else:
-            yield m.name, _closed(taken, m)
+        figures = _figure(order, m)
+        if not m.open_under_ties:
+            if some is not None and ties == "expected":
+                figures[rows] = _figure(some.expected, m)
+            yield m.name, figures
+            continue
+        upper = figures
+        if some is not None:
+            upper = figures.copy()
+            low, upper[rows] = _bounds(some, m)
+            figures[rows] = upper[rows] if ties == "optimistic" else low
+        yield m.name, figures
+        if ties == "expected":
+            yield f"{m.name} optimistic", upper
 
 
-def _closed(places: Places, m: Metric) -> Floats:
-    """A metric whose expectation over ties has a closed form."""
-    r = places.count
+@dataclass(frozen=True, eq=False)
+class _Undecided:
+    """Places under every policy for ties."""
+
+    places: Places
+
+    @cached_property
+    def best(self) -> Order:
+        """Relevant items stand before the irrelevant ones of their score."""
+        nth = np.arange(self.places.above.shape[1], dtype=np.int32)
+        return Order(self.places.above + nth, self.places.count)
+
+    @cached_property
+    def worst(self) -> Order:
+        """Relevant items stand behind the irrelevant ones of their score."""
+        nth = np.arange(self.places.above.shape[1], dtype=np.int32)
+        return Order(self.places.above + self.places.level + nth, self.places.count)
+
+    @cached_property
+    def expected(self) -> Expected:
+        """Tied items stand in random order."""
+        return Expected(self.places)
+
+
+def _figure(order: Order | Expected, m: Metric) -> Floats:
+    """Return [n]: a metric of decided rankings, or, where it has a closed form, its expectation over ties."""
     if m.kind == "reciprocal rank" or m.kind == "hit":
-        return places.first(OfFirst(m.cutoff))
-    # A whole ranking is the top of a length that none reaches.
-    cutoff = np.full_like(r, np.iinfo(np.int64).max if m.cutoff is None else m.cutoff)
-    top = {"R": r, "min": np.minimum(r, cutoff)}.get(m.denominator, cutoff)
+        return order.first(m.cutoff)
+    r = order.count
+    cutoff = m.cutoff or WHOLE
+    top: Top = {"R": r, "min": np.minimum(r, cutoff)}.get(m.denominator, cutoff)
     if m.kind == "precision":
-        return np.asarray(places.hits(top) / top)
-    return np.asarray(places.precisions(top) / {"strict": np.minimum(r, top), "/K": top}.get(m.denominator, r))
+        return np.asarray(order.hits(top) / top)
+    total = order.interpolated(cutoff) if m.interpolated and isinstance(order, Order) else order.precisions(top)
+    divisor: Floats | Ints | int = r
+    if m.denominator == "lenient":
+        divisor = np.maximum(order.hits(top), 1.0)
+    elif m.denominator == "strict":
+        divisor = np.minimum(r, cutoff)
+    elif m.denominator == "/K":
+        divisor = cutoff
+    return np.asarray(total / divisor)
 
 
-def _bounds(places: Places, worst: Places, best: Places, m: Metric) -> tuple[Floats, Floats]:
+def _bounds(undecided: _Undecided, m: Metric) -> tuple[Floats, Floats]:
     """The smallest and largest value of a VOC or lenient AP over all orders of tied items."""
-    r = places.count
-    top = m.cutoff or np.iinfo(np.int64).max
-    low: Floats
-    high: Floats
-    low, high = (p.interpolated(top) if m.interpolated else p.precisions(top) for p in (worst, best))
-    if m.denominator != "lenient":
-        divisor = {"strict": np.minimum(r, top), "/K": np.full_like(r, top)}.get(m.denominator, r)
-        return low / divisor, high / divisor
-    low, high = low / np.maximum(worst.hits(top), 1.0), high / np.maximum(best.hits(top), 1.0)
+    low, high = _figure(undecided.worst, m), _figure(undecided.best, m)
+    if m.denominator != "lenient" or m.cutoff is None:
+        return low, high
     # One more hit raises the divisor too, so where the cut-off runs through a group every number of hits is tried.
-    across = places.undecided & (places.ahead < top) & (places.ahead + places.size > top)
-    for row in np.flatnonzero(across.any(axis=1)):
-        column = int(across[row].argmax())
-        ahead, size, own = (int(part[row, column]) for part in (places.ahead, places.size, places.own))
-        for bound, decided, pick in ((low, worst, np.min), (high, best, np.max)):
-            before = (np.arange(column) + 1) / (decided.ahead[row, :column] + 1)
-            bound[row] = pick(_lenient(before, ahead, size, own, top, first=decided is best, voc=m.interpolated))
+    groups, top = undecided.expected, m.cutoff
+    for i in np.flatnonzero((groups.ahead < top) & (groups.ahead + groups.size > top)):
+        row, column = int(groups.row[i]), int(groups.own_ahead[i])
+        ahead, size, own = (int(part[i]) for part in (groups.ahead, groups.size, groups.own))
+        for bound, decided, pick in ((low, undecided.worst, np.min), (high, undecided.best, np.max)):
+            before = decided.precision[row, :column]
+            first = decided is undecided.best
+            bound[row] = pick(_lenient(before, ahead, size, own, top, first=first, voc=m.interpolated))
     return low, high
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from inkseek.errors import InkseekError
+from inkseek.metrics import averages
 from inkseek.metrics.measures import Ties, measure
 from inkseek.metrics.names import metric
-from inkseek.metrics.places import Floats, Ints, find_places
+from inkseek.metrics.orders import Floats
+from inkseek.metrics.places import find_places
+from inkseek.metrics.scoring import Float32s, Ints, Own, Scores, Similarity, longest
 
-Similarity = Literal["cosine", "dot", "euclidean"]
-
-_BLOCK_BYTES = 2**26
+_BLOCK_BYTES = 2**28
 _VISIBLE = 5e-5  # half a unit of the last digit that tables print
 
 
@@ -35,8 +37,8 @@ class Ranking:
         relevant: int64 [Q], how many gallery items are relevant to each query, itself not counted.
         gallery: the number of gallery items.
         ties: the policy for items of equal score.
-        tie_rate: the share of (query, relevant item) pairs whose score an irrelevant item shares, so that scores alone
-            do not decide the rank.
+        tied: how many (query, relevant item) pairs share their score with an irrelevant item, so that scores alone do
+            not decide the rank.
     """
 
     per_query: Mapping[str, Floats]
@@ -44,28 +46,36 @@ class Ranking:
     relevant: Ints
     gallery: int
     ties: Ties
-    tie_rate: float
+    tied: int
+
+    @property
+    def tie_rate(self) -> float:
+        """The share of (query, relevant item) pairs that are tied with an irrelevant item."""
+        return self.tied / max(1, int(self.relevant.sum()))
 
     @property
     def excluded(self) -> int:
         """The number of queries without relevant items, which no average counts."""
         return int((self.relevant == 0).sum())
 
+    def reordered(self, order: Ints) -> Ranking:
+        """Return the same ranking with its queries in another order, [Q] positions."""
+        figures = {name: values[order] for name, values in self.per_query.items()}
+        return replace(
+            self, per_query=MappingProxyType(figures), labels=self.labels[order], relevant=self.relevant[order]
+        )
+
     def micro(self) -> dict[str, float]:
         """Return each metric's mean over queries."""
-        return {name: _mean(values) for name, values in self.per_query.items()}
+        return {name: averages.mean(values) for name, values in self.per_query.items()}
 
     def per_class(self) -> dict[int, dict[str, float]]:
         """Return, for each label with relevant items, each metric's mean over the queries of that label."""
-        return {
-            int(label): {name: _mean(values[self.labels == label]) for name, values in self.per_query.items()}
-            for label in np.unique(self.labels[self.relevant > 0])
-        }
+        return averages.per_class(self.per_query, self.labels)
 
     def macro(self) -> dict[str, float]:
         """Return each metric's mean over the means of the classes."""
-        classes = self.per_class().values()
-        return {name: _mean(np.array([means[name] for means in classes])) for name in self.per_query}
+        return averages.macro(self.per_query, self.labels)
 
 
 def rank(
@@ -81,11 +91,12 @@ def rank(
     ties: Ties = "expected",
     block: int | None = None,
     threads: int | None = None,
+    every_bound: bool = False,
 ) -> Ranking:
     """Rank a gallery for every query and measure it, without ever holding the Q x G matrix.
 
-    A block of queries takes one matmul in float32 and one value sort of each row; searching the sorted row for the
-    scores of the relevant items gives the interval of ranks that each may take, which is all that any metric needs.
+    A block of queries takes one matmul in float32; counting what scores higher than, and the same as, each relevant
+    item gives the interval of ranks that each may take, which is all that any metric needs.
     An item is relevant to a query when their labels are equal: class labels measure category level, instance numbers
     measure instance level. `inkseek.metrics.names` says each metric's definition in a line.
 
@@ -102,7 +113,8 @@ def rank(
         ties: `expected` averages over random orders of the items of equal score; `pessimistic` takes the worst order,
             `optimistic` the best.
         block: queries in a block; chosen from a memory budget when None.
-        threads: threads that sort; one for every available core when None.
+        threads: how many take blocks; one for every available core when None.
+        every_bound: keep upper bounds that ties leave invisible, as `join` needs for parts of a whole.
 
     Returns:
         Per-query figures and what is needed to average them.
@@ -114,114 +126,89 @@ def rank(
     wanted = [metric(name) for name in dict.fromkeys(metrics)]
     if not wanted:
         raise InkseekError("no metric was asked for: name at least one, for example mAP@all")
+    if clusters := [m.name for m in wanted if m.kind == "clustering"]:
+        raise InkseekError(
+            f"{clusters[0]} is a figure of clusters, not of a ranking: inkseek.metrics.clustering has it"
+        )
     q, q_labels = _side(queries, query_labels, "query")
     g, g_labels = _side(gallery, gallery_labels, "gallery")
     if q.shape[1] != g.shape[1]:
         raise InkseekError(
             f"query embeddings have {q.shape[1]} dimensions, gallery embeddings {g.shape[1]}: use one model for both"
         )
-    if similarity != "cosine" and _longest(g) * (_longest(q) + _longest(g)) > float(np.finfo(np.float32).max):
+    if similarity != "cosine" and longest(g) * (longest(q) + longest(g)) > float(np.finfo(np.float32).max):
         raise InkseekError("the embeddings are too long for float32 scores: scale them down, or use cosine similarity")
 
-    score = _Scores(g, similarity)
+    # A query's relevant items stand side by side when the gallery is in the order of its labels.
     order = np.argsort(g_labels, kind="stable")
-    values, starts, counts = np.unique(g_labels[order], return_index=True, return_counts=True)
-    slot = np.minimum(np.searchsorted(values, q_labels), len(values) - 1)
-    found = values[slot] == q_labels
-    start, count = np.where(found, starts[slot], 0), np.where(found, counts[slot], 0)
+    start, stop = (np.searchsorted(g_labels[order], q_labels, side=side) for side in ("left", "right"))
     if (query_ids is None) != (gallery_ids is None):
         raise InkseekError("ids were given on one side only: leaving self out needs those of queries and gallery")
-    own = None if query_ids is None or gallery_ids is None else _Own(query_ids, gallery_ids, len(q), len(g))
+    own = None if query_ids is None or gallery_ids is None else Own(query_ids, gallery_ids, len(q), len(g), order)
+    workers = threads or _cores()
+    score = Scores(g, similarity, order, workers)
 
     bounded = {m.name: f"{m.name} optimistic" for m in wanted if ties == "expected" and m.open_under_ties}
     names = [name for m in wanted for name in (m.name, bounded.get(m.name)) if name]
     per_query = {name: np.full(len(q), np.nan) for name in names}
     relevant = np.zeros(len(q), dtype=np.int64)
-    tied = 0
+
     # Queries with like numbers of relevant items share a block, so that its rectangle of relevant items wastes little.
-    todo = np.lexsort((q_labels, count))
-    todo = todo[count[todo] > 0]
-    rows = block or max(1, min(1024, _BLOCK_BYTES // (4 * len(g) + 100 * int(count.max(initial=1)))))
-    workers = threads or _cores()
-    with ThreadPoolExecutor(workers) as pool:
-        for at in range(0, len(todo), rows):
-            index = todo[at : at + rows]
-            scores = score(q[index])
+    todo = np.lexsort((q_labels, stop - start))
+    todo = todo[(stop > start)[todo]]
+    most = block or min(1024, _BLOCK_BYTES // workers // (4 * len(g) + 50 * int((stop - start).max(initial=1))))
+    # As many blocks for each thread, and as large as each other.
+    rounds = max(1, -(-len(todo) // (workers * max(1, most))))
+    rows = block or max(1, -(-len(todo) // (workers * rounds)))
+    # Fresh memory for every block would cost as much as its matmul: the kernel has to clear it.
+    buffers: SimpleQueue[Float32s] = SimpleQueue()
+    for _ in range(workers):
+        buffers.put(np.empty((rows, len(g)), dtype=np.float32))
+
+    def rank_block(index: Ints) -> int:
+        """Measure some queries, and return how many of their relevant items are tied with irrelevant ones."""
+        buffer = buffers.get()
+        try:
+            scores = buffer[: len(index)]
+            score(q[index], scores)
             if own is not None:
                 own.leave_out(index, scores)
-            column = np.arange(count[index].max())
-            valid = column < count[index, None]
-            gathered = order[np.minimum(start[index, None] + column, len(g) - 1)]
-            mine = np.where(valid, np.take_along_axis(scores, gathered, axis=1), np.float32(-np.inf))
-            mine = -np.sort(-mine, axis=1)
-            # A relevant item that is the query itself was given -inf, and now stands among the padding.
-            relevant[index] = (mine > -np.inf).sum(axis=1)
-            if not (kept := relevant[index] > 0).all():
-                index, mine, scores = index[kept], mine[kept], scores[kept]
-            places = find_places(scores, mine, relevant[index], pool, workers)
-            tied += places.tied
-            for name, figures in measure(places, wanted, ties):
-                per_query[name][index] = figures
+            places = find_places(scores, start[index], stop[index])
+        finally:
+            buffers.put(buffer)
+        relevant[index] = places.count
+        if not (counted := places.count > 0).all():
+            index, places = index[counted], places.pick(counted)
+        for name, figures in measure(places, wanted, ties):
+            per_query[name][index] = figures
+        return places.tied
 
-    for name, upper in bounded.items():
-        if _mean(per_query[upper]) - _mean(per_query[name]) < _VISIBLE:
-            del per_query[upper]
+    # Every thread takes its blocks from the matmul to the figures, so that no core waits for another.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        tied = sum(pool.map(rank_block, (todo[at : at + rows] for at in range(0, len(todo), rows))))
+
+    ranking = Ranking(MappingProxyType(per_query), q_labels, relevant, len(g), ties, tied)
+    return ranking if every_bound else join([ranking])
+
+
+def join(parts: Sequence[Ranking]) -> Ranking:
+    """Join rankings of parts of the queries, in their order, made with `every_bound`, into what one call gives."""
+    first = parts[0]
+    per_query = {name: np.concatenate([part.per_query[name] for part in parts]) for name in first.per_query}
+    for name in [name for name in per_query if f"{name} optimistic" in per_query]:
+        if averages.mean(per_query[f"{name} optimistic"]) - averages.mean(per_query[name]) < _VISIBLE:
+            del per_query[f"{name} optimistic"]
     return Ranking(
         per_query=MappingProxyType(per_query),
-        labels=q_labels,
-        relevant=relevant,
-        gallery=len(g),
-        ties=ties,
-        tie_rate=tied / max(1, int(relevant.sum())),
+        labels=np.concatenate([part.labels for part in parts]),
+        relevant=np.concatenate([part.relevant for part in parts]),
+        gallery=first.gallery,
+        ties=first.ties,
+        tied=sum(part.tied for part in parts),
     )
 
 
-class _Scores:
-    """Scores of a block of queries against the whole gallery, equal for equal gallery vectors.
-
-    A BLAS may sum a dot product in another order at the edge of the matrix, so that two copies of one vector differ in
-    the last bit and a tie is decided by position. Each distinct vector is therefore multiplied once.
-    """
-
-    def __init__(self, gallery: npt.NDArray[np.float32], similarity: Similarity) -> None:
-        self.similarity = similarity
-        # Adding 0 turns -0 into 0, whose bytes differ though the numbers are equal.
-        vectors = np.ascontiguousarray((_unit(gallery) if similarity == "cosine" else gallery) + np.float32(0))
-        as_bytes = vectors.view(np.dtype((np.void, vectors.shape[1] * 4)))[:, 0]
-        _, first, copies = np.unique(as_bytes, return_index=True, return_inverse=True)
-        self.copies = None if len(first) == len(vectors) else copies
-        self.vectors = vectors if self.copies is None else vectors[first]
-        self.half_square = np.einsum("gd,gd->g", self.vectors, self.vectors) / 2 if similarity == "euclidean" else None
-
-    def __call__(self, queries: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return [n, G]; higher is closer."""
-        scores: npt.NDArray[np.float32] = (_unit(queries) if self.similarity == "cosine" else queries) @ self.vectors.T
-        if self.half_square is not None:
-            scores -= self.half_square  # q.g - |g|^2 / 2 orders a query's row as -|q - g|^2 does
-        return scores if self.copies is None else scores[:, self.copies]
-
-
-class _Own:
-    """The gallery items that bear a query's own id."""
-
-    def __init__(self, query_ids: npt.ArrayLike, gallery_ids: npt.ArrayLike, queries: int, gallery: int) -> None:
-        q, g = np.asarray(query_ids), np.asarray(gallery_ids)
-        if q.shape != (queries,) or g.shape != (gallery,):
-            raise InkseekError(
-                f"ids have shapes {q.shape} and {g.shape} for {queries} queries, {gallery} gallery items: give one each"
-            )
-        if (q.dtype.kind in "iu") != (g.dtype.kind in "iu"):
-            raise InkseekError(f"query ids are {q.dtype}, gallery ids {g.dtype}: use the same kind on both sides")
-        self.order = np.argsort(g, kind="stable")
-        self.left, self.right = (np.searchsorted(g[self.order], q, side=side) for side in ("left", "right"))
-
-    def leave_out(self, index: Ints, scores: npt.NDArray[np.float32]) -> None:
-        """Put the own items of the queries `index` below every other."""
-        for row, (left, right) in enumerate(zip(self.left[index], self.right[index], strict=True)):
-            scores[row, self.order[left:right]] = -np.inf
-
-
-def _side(embeddings: npt.ArrayLike, labels: npt.ArrayLike, which: str) -> tuple[npt.NDArray[np.float32], Ints]:
+def _side(embeddings: npt.ArrayLike, labels: npt.ArrayLike, which: str) -> tuple[Float32s, Ints]:
     """Check one side's arrays and bring them to float32 and int64."""
     x, y = np.asarray(embeddings, dtype=np.float32), np.asarray(labels)
     if x.ndim != 2 or x.size == 0:
@@ -235,22 +222,6 @@ def _side(embeddings: npt.ArrayLike, labels: npt.ArrayLike, which: str) -> tuple
     if not (finite := np.isfinite(x).all(axis=1)).all():
         raise InkseekError(f"{which} embeddings hold NaN or infinity in row {int(finite.argmin())}: check the model")
     return x, y.astype(np.int64)
-
-
-def _unit(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Divided by the largest entry first: squares of very small or large entries leave float32's range.
-    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    length = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    return np.asarray(x / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
-
-
-def _longest(x: npt.NDArray[np.float32]) -> float:
-    return float(np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64).max()))
-
-
-def _mean(values: Floats) -> float:
-    counted = values[~np.isnan(values)]
-    return float(counted.mean()) if len(counted) else float("nan")
 
 
 def _cores() -> int:

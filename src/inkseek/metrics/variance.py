@@ -1,4 +1,4 @@
-"""Relative distances D = d(a,p) - d(a,n) of a set: exact mean and variance over all triplets, and a sample to plot."""
+"""Relative distances D = d(a,p) - d(a,n): exact moments over all triplets of a set, or of each of its mini-batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inkseek.errors import InkseekError
 
-Distance = Literal["cosine", "squared_l2"]
+Distance = Literal["cosine", "sqeuclidean"]
 Floats = npt.NDArray[np.float64]
 
 _BLOCK_BYTES = 2**25
@@ -57,7 +57,7 @@ def relative_distances(
         anchor_labels: [A] integers; a candidate of the same label is a positive, any other a negative.
         candidates: [C, D] embeddings of the other domain; None takes the anchors themselves, each without itself.
         candidate_labels: [C] integers.
-        distance: `cosine`, 1 - cos, or `squared_l2` of the vectors as they are.
+        distance: `cosine`, 1 - cos, or `sqeuclidean` of the vectors as they are.
         sample: how many triplets to draw for densities.
         seed: of the draw.
 
@@ -116,6 +116,62 @@ def relative_distances(
     mean = float(triplets @ gap) / total if total else float("nan")
     variance = float(triplets @ (spread + (gap - mean) ** 2)) / (total - 1) if total > 1 else 0.0
     return RelativeDistances(mean, variance, total, relative, distance)
+
+
+def batch_variances(
+    anchors: npt.ArrayLike,
+    anchor_labels: npt.ArrayLike,
+    candidates: npt.ArrayLike | None = None,
+    candidate_labels: npt.ArrayLike | None = None,
+    *,
+    classes: int,
+    each: int,
+    batches: int = 1000,
+    distance: Distance = "cosine",
+    seed: int = 0,
+) -> Floats:
+    """Measure the variance of D within PK batches drawn from a set, as in Fig. 2b and 4a of the RDVC paper.
+
+    Args:
+        anchors: [A, D] embeddings.
+        anchor_labels: [A] integers.
+        candidates: [C, D] embeddings of the other domain; None draws from one domain.
+        candidate_labels: [C] integers.
+        classes: P, the classes of a batch, without repetition, of those that both sides have.
+        each: K, the items of each class and side; without repetition where the class has as many.
+        batches: how many to draw.
+        distance: as for `relative_distances`.
+        seed: of the draw; a batch depends on it and on the batch's number alone.
+
+    Returns:
+        [batches], the unbiased variance of D over all triplets of each batch (RDVC, Eq. 6).
+
+    Raises:
+        InkseekError: what `relative_distances` refuses; fewer than P classes; no batch, or one without triplets.
+    """
+    sides = [_side(anchors, anchor_labels, "anchor", distance)]
+    if candidates is not None and candidate_labels is not None:
+        sides.append(_side(candidates, candidate_labels, "candidate", distance))
+    elif candidates is not None or candidate_labels is not None:
+        raise InkseekError("candidates and their labels come together: give both, or neither")
+    shared = np.unique(sides[0][1])
+    shared = shared[np.isin(shared, sides[-1][1])]
+    if not 2 <= classes <= len(shared):
+        raise InkseekError(f"{classes} classes a batch: give a number from 2 to the {len(shared)} classes there are")
+    if each < 3 - len(sides) or batches < 1:
+        raise InkseekError(f"{batches} batches of {each} items a class hold no triplet: draw more")
+    members = [{label: np.flatnonzero(labels == label) for label in shared} for _, labels in sides]
+    result = np.empty(batches)
+    for number in range(batches):
+        rng = np.random.default_rng((seed, number))
+        drawn = rng.choice(shared, classes, replace=False)
+        batch: list[npt.NDArray[np.generic]] = []
+        for (x, labels), of_class in zip(sides, members, strict=True):
+            own = [rng.choice(of_class[label], each, replace=len(of_class[label]) < each) for label in drawn]
+            index = np.concatenate(own)
+            batch += [x[index], labels[index]]
+        result[number] = relative_distances(*batch, distance=distance, sample=0).variance
+    return result
 
 
 def _moments(d: Floats, where: npt.NDArray[np.bool_], count: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -52,14 +52,6 @@ class Processes:
             if met[0] is not None:
                 raise InkseekError(met[0])
 
-    def number_of_first(self, value: float) -> float:
-        """Return the number that the first process has."""
-        if self.world == 1:
-            return value
-        shared = torch.tensor(value, dtype=torch.float64)
-        distributed.broadcast(shared, src=0)
-        return float(shared)
-
     def any(self, mine: bool) -> bool:
         """Whether any process says so: signals do not reach all of them between the same two steps."""
         if self.world == 1:
