@@ -25,33 +25,58 @@ SETTINGS = [
     "objective={triplet: {margin: 0.5}, rdvc: {weight: 0.5, pairs: sampled}, sec: {weight: 0.1}}",
     "optim.steps=20",
     "optim.clip=1.0",
-    "validate={every: 7, on: pseudo-unseen, metric: mAP@all}",
+    "validate={every: 15, on: pseudo-unseen, metric: mAP@all}",
     "model.dim=8",
     "model.head=kept",
     "threads=1",
     "precision=float64",
-    "workers=0",
 ]
 
+# Run by each of two processes: the whole run at once; and in parts, stopped by a signal to one of them, and resumed.
+WORKER = """
+import os, signal, sys
+from pathlib import Path
+from torch import distributed
+from inkseek.training.recipe import load_recipe
+from inkseek.training.trainer import Interrupted, train
 
-def command(root: Path, run: Path, *more: str, resume: bool = False) -> list[str]:
-    overrides = [item for one in (*SETTINGS, f"data.root={root}", *more) for item in ("--set", one)]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    again = ["--resume"] if resume else []
-    return [*torchrun, "-m", "--", "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(run), *again]
+rank, store, folder, *overrides = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]
+distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 
+class Watcher:
+    def __init__(self, stop_after=None):
+        self.stop_after, self.steps, self.advice = stop_after, 0, []
+    def started(self, plan, step): pass
+    def validated(self, step, metric, value, best): pass
+    def warned(self, step, advice): self.advice.append(advice)
+    def stepped(self, step, figures):
+        self.steps += 1
+        if step == self.stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
 
-def environment() -> dict[str, str]:
-    loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    return os.environ | loopback | {"OMP_NUM_THREADS": "1"}
+def run(name, *more, watcher, resume=False):
+    train(load_recipe("quickdraw-rdvc", [*overrides, *more]), folder / name, name="x", resume=resume, reporter=watcher)
 
+watcher = Watcher()
+run("two", watcher=watcher)
+assert watcher.steps == (20 if rank == 0 else 0), "only the first process reports"
+stopped = False
+try:
+    run("parts", "batch.parts=2", watcher=Watcher(stop_after=7))
+except Interrupted:
+    stopped = True
+assert stopped, "a signal to one process stops both"
+run("parts", "batch.parts=2", watcher=Watcher(), resume=True)
+watcher = Watcher()
+run("live", "model.batchnorm=live", "optim.steps=2", "batch.parts=2", "validate.on=none", watcher=watcher)
+said = [advice.split(", not")[0] for advice in watcher.advice]
+expected = [f"BatchNorm statistics are of each {of}" for of in (
+    "process's share of the batch", "of the 2 parts of the batch")]
+assert said == (expected if rank == 0 else []), said
+distributed.destroy_process_group()
+"""
 
-def two_processes(root: Path, run: Path, *more: str, resume: bool = False) -> str:
-    done = subprocess.run(
-        command(root, run, *more, resume=resume), env=environment(), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+LOOPBACK = os.environ | ({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})
 
 
 def weights(run: Path, which: str = "last") -> dict[str, torch.Tensor]:
@@ -66,57 +91,76 @@ def logged(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def one(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "one"
-    recipe = load_recipe("quickdraw-rdvc", [*SETTINGS, f"data.root={tiny_quickdraw}"])
-    train(recipe, folder, name="x", resume=False, reporter=Silent())
+def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    overrides = [*SETTINGS, f"data.root={tiny_quickdraw}"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(rank), str(folder / "store"), str(folder), *overrides],
+            env=LOOPBACK,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    train(load_recipe("quickdraw-rdvc", overrides), folder / "one", name="x", resume=False, reporter=Silent())
     return folder
 
 
-@pytest.fixture(scope="module")
-def two(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "two"
-    said = two_processes(tiny_quickdraw, folder)
-    assert said.count("kept: step") == 1, "only the first process reports"
-    return folder
-
-
-def test_two_processes_agree_with_one_over_twenty_steps(one: Path, two: Path) -> None:
+@pytest.mark.parametrize("name", ["two", "parts"])
+def test_two_processes_agree_with_one_over_twenty_steps(runs: Path, name: str) -> None:
     for which in ("last", "best"):
-        expected, ours = weights(one, which), weights(two, which)
+        expected, ours = weights(runs / "one", which), weights(runs / name, which)
         assert expected.keys() == ours.keys()
         for key, value in expected.items():
             torch.testing.assert_close(ours[key], value, rtol=0, atol=1e-8, msg=key)
-    assert len(logged(one)) == len(logged(two)) == 5
-    for ours_row, row in zip(logged(two), logged(one), strict=True):
+    assert len(logged(runs / "one")) == 4
+    for ours_row, row in zip(logged(runs / name), logged(runs / "one"), strict=True):
         assert ours_row == pytest.approx(row, abs=1e-6)
 
 
-def test_two_processes_in_parts_agree_too(one: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
-    two_processes(tiny_quickdraw, tmp_path / "run", "batch.parts=2")
-    for key, value in weights(one).items():
-        torch.testing.assert_close(weights(tmp_path / "run")[key], value, rtol=0, atol=1e-8, msg=key)
+def test_one_process_writes(runs: Path) -> None:
+    names = sorted(path.name for path in (runs / "two").iterdir())
+    assert names == ["bundle", "checkpoints", "environment.json", "log.jsonl", "recipe.yaml"]
 
 
-def test_killed_and_resumed_by_two_is_as_never_killed(two: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        command(tiny_quickdraw, run),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def torchrun(root: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+    overrides = [item for one in (*SETTINGS, f"data.root={root}", *more) for item in ("--set", one)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    return subprocess.Popen(
+        [*launcher, "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(run), "--resume"],
+        env=LOOPBACK | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
     )
+
+
+def test_torchrun_starts_it_and_one_process_reports(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    process = torchrun(tiny_quickdraw, tmp_path / "run", "optim.steps=2", "validate.on=none")
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert said.count("kept: step 2") == 1
+    assert '"processes": 2' in (tmp_path / "run" / "environment.json").read_text()
+
+
+@pytest.mark.soak
+def test_two_processes_killed_and_resumed_are_as_never_killed(
+    runs: Path, tiny_quickdraw: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = torchrun(tiny_quickdraw, run)
     while process.poll() is None and not (run / "checkpoints" / "last").exists():
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert (run / "checkpoints" / "last").exists()
-    two_processes(tiny_quickdraw, run, resume=True)
-    assert all(torch.equal(value, weights(run)[key]) for key, value in weights(two).items())
-    assert logged(run) == logged(two)
-
-
-def test_live_batchnorm_is_said_to_be_of_each_process(tiny_quickdraw: Path, tmp_path: Path) -> None:
-    said = two_processes(tiny_quickdraw, tmp_path / "run", "model.batchnorm=live", "optim.steps=2", "validate.on=none")
-    assert "BatchNorm statistics are of each process's share" in " ".join(said.split())
+    again = torchrun(tiny_quickdraw, run)
+    said, _ = again.communicate(timeout=240)
+    assert again.returncode == 0, said
+    assert all(torch.equal(value, weights(run)[key]) for key, value in weights(runs / "two").items())
+    assert logged(run) == logged(runs / "two")
