@@ -13,6 +13,8 @@ from inkseek.cache import cache_folder
 from inkseek.datasets.dataset import read_split
 from inkseek.models.bundle import Model, frozen, load
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches for the network; read when huggingface_hub is first imported
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -72,7 +74,7 @@ def tiny_quickdraw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of one's own, alone: 12 classes, each a shape and a colour, four pictures of each."""
+    """Photos of one's own, alone: 12 classes, each a shape and a colour, four pictures of each; one class unseen."""
     root = tmp_path_factory.mktemp("data") / "photos"
     for seed in range(12):
         random = np.random.default_rng(seed)
@@ -83,4 +85,5 @@ def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = root / f"class{seed:02d}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
+    (root / "unseen.txt").write_text("class11\n")
     return root

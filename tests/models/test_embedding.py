@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -14,9 +15,10 @@ from PIL import Image, ImageDraw
 from inkseek.cache import cache_folder
 from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
+from inkseek.images.preprocessing import Domain
 from inkseek.models import feature_cache
-from inkseek.models.bundle import Model, load
-from inkseek.models.embedding import embed_items
+from inkseek.models.bundle import Model, load, new_model
+from inkseek.models.embedding import backbone_features, embed_items, load_pixels
 
 
 @pytest.fixture
@@ -139,3 +141,62 @@ def test_an_unreadable_or_blank_picture_is_named(items: Items, frozen_bundle: Pa
     items.paths[1].unlink()
     with pytest.raises(InkseekError, match="no such file"):
         embed_items(model, items)
+
+
+def test_features_and_a_head_give_the_embeddings(items: Items) -> None:
+    torch.manual_seed(0)
+    model = new_model("tf_efficientnet_lite0", dim=16, image_size=64, head_batchnorm=True)
+    features = backbone_features(model, items)
+    assert features.shape == (5, 1280)
+    assert features.dtype == np.float32
+    with torch.inference_mode():
+        raw = model.embedder.from_features(torch.from_numpy(features))
+    unit = torch.nn.functional.normalize(raw, dim=1).numpy()
+    np.testing.assert_allclose(unit, embed_items(model, items), atol=1e-5)
+    assert np.abs(np.linalg.norm(features, axis=1) - 1).min() > 0.1  # the head reads lengths, so they are kept
+
+
+def test_features_outlive_the_head_and_not_the_backbone(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = new_model("tf_efficientnet_lite0", dim=16, image_size=64)
+    first = backbone_features(model, items)
+    with torch.no_grad():
+        next(model.embedder.head.parameters()).add_(1)
+    reads = []
+
+    def counted(path: Path, domain: Domain, size: int) -> npt.NDArray[np.uint8]:
+        reads.append(path)
+        return load_pixels(path, domain, size)
+
+    monkeypatch.setattr("inkseek.models.embedding.load_pixels", counted)
+    np.testing.assert_array_equal(backbone_features(model, items), first)
+    assert not reads
+    with torch.no_grad():
+        next(model.embedder.backbone.parameters()).mul_(0.5)
+    assert np.abs(backbone_features(model, items) - first).max() > 1e-3
+    assert len(reads) == 5
+
+
+def test_features_and_embeddings_of_a_headless_model_are_kept_apart(items: Items, frozen_model: Model) -> None:
+    embeddings, features = embed_items(frozen_model, items), backbone_features(frozen_model, items)
+    np.testing.assert_allclose(features / np.linalg.norm(features, axis=1, keepdims=True), embeddings, atol=1e-6)
+    np.testing.assert_array_equal(embed_items(frozen_model, items), embeddings)
+    assert np.abs(features - embeddings).max() > 1e-3
+
+
+def test_the_cache_keeps_what_was_used_last_within_its_limit(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.ones((100, 8), dtype=np.float32)
+    monkeypatch.setattr(feature_cache, "LIMIT", 3 * 3328)  # a file: 3,200 bytes and a header of 128
+    folder = cache_folder() / "embeddings"
+    for age, key in enumerate("abc"):
+        feature_cache.write(key, rows * age)
+        os.utime(folder / f"{key}.npy", ns=(0, age))
+    kept = feature_cache.read("a", rows.shape)  # used now: "b" is the oldest
+    assert kept is not None
+    feature_cache.write("d", rows)
+    assert sorted(path.stem for path in folder.iterdir()) == ["a", "c", "d"]
+    (folder / "left.part").write_bytes(b"x" * 100)
+    os.utime(folder / "left.part", ns=(0, 0))
+    feature_cache.write("d", rows)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.npy", "c.npy", "d.npy"]
+    feature_cache.write("large", np.ones((10_000, 8), dtype=np.float32))
+    assert sorted(path.stem for path in folder.iterdir()) == ["a", "c", "d"]

@@ -15,8 +15,8 @@ import torch
 from inkseek.training.checkpoint import Checkpoints
 from inkseek.training.log import read_log
 from inkseek.training.recipe import load_recipe
+from inkseek.training.reporting import Reporter
 from inkseek.training.trainer import train
-from test_kinds_of_batches import Silent
 
 # 9 sketches and 9 photos a batch: two processes have unequal shares. In float64 only the order of sums differs.
 SETTINGS = [
@@ -91,7 +91,7 @@ def logged(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory, silent: Reporter) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     overrides = [*SETTINGS, f"data.root={tiny_quickdraw}"]
     started = [
@@ -106,7 +106,7 @@ def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for process in started:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    train(load_recipe("quickdraw-rdvc", overrides), folder / "one", name="x", resume=False, reporter=Silent())
+    train(load_recipe("quickdraw-rdvc", overrides), folder / "one", name="x", resume=False, reporter=silent)
     return folder
 
 
@@ -149,9 +149,7 @@ def test_torchrun_starts_it_and_one_process_reports(tiny_quickdraw: Path, tmp_pa
 
 
 @pytest.mark.soak
-def test_two_processes_killed_and_resumed_are_as_never_killed(
-    runs: Path, tiny_quickdraw: Path, tmp_path: Path
-) -> None:
+def test_two_processes_killed_and_resumed_are_as_never_killed(runs: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = torchrun(tiny_quickdraw, run)
     while process.poll() is None and not (run / "checkpoints" / "last").exists():

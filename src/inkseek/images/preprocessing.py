@@ -14,6 +14,7 @@ from inkseek.images.photo import prepare_photo
 from inkseek.images.sketch import prepare_sketch
 
 Domain = Literal["sketch", "photo"]
+Channels = Literal["rgb", "bgr"]
 
 # Raised whenever the same picture would become different pixels: cached embeddings and galleries depend on it.
 PREPROCESSING_VERSION = 1
@@ -31,13 +32,23 @@ def prepare(picture: Image.Image, domain: Domain, size: int) -> npt.NDArray[np.u
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per-channel mean and standard deviation of pixels in [0, 1], as a backbone was trained with."""
+    """What is done to pixels before the first layer, as a backbone was trained with.
+
+    Attributes:
+        mean: of red, green and blue in [0, 1]; subtracted.
+        std: of red, green and blue in [0, 1]; divided by.
+        channels: the order in which the network takes them.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    channels: Channels = "rgb"
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 pixels [N, H, W, 3] into a normalised float32 batch [N, 3, H, W]."""
+        """Turn uint8 RGB pixels [N, H, W, 3] into a normalised float32 batch [N, 3, H, W]."""
         mean = torch.tensor(self.mean, device=pixels.device)
         std = torch.tensor(self.std, device=pixels.device)
-        return ((pixels.to(torch.float32) / 255 - mean) / std).permute(0, 3, 1, 2)
+        normalised = (pixels.to(torch.float32) / 255 - mean) / std
+        if self.channels == "bgr":
+            normalised = normalised.flip(-1)
+        return normalised.permute(0, 3, 1, 2)

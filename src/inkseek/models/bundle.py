@@ -8,43 +8,26 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, Normalisation, prepare
-from inkseek.models.backbone import create_backbone, normalisation_of
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, prepare
+from inkseek.models import hub
+from inkseek.models.backbone import create_backbone, input_size_of, normalisation_of
+from inkseek.models.card import Card, read_card
 from inkseek.models.embedder import Embedder
 
 _WEIGHTS = "model.safetensors"
 _CARD = "model.json"
+_RECIPE = "recipe.yaml"
 _BATCH = 64
 _FROZEN = "frozen:"
-
-
-class Card(BaseModel):
-    """What `model.json` says: the architecture, the preprocessing, and where the weights come from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: Literal[1] = 1
-    backbone: str
-    dim: int | None = Field(gt=0, le=65536)
-    image_size: int = Field(ge=16, le=2048)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    preprocessing: int
-    recipe: str = ""
-    step: int = 0
-    trained_on: str = ""
-    attribution: str = ""
 
 
 class Model:
@@ -53,7 +36,8 @@ class Model:
     Attributes:
         card: architecture and preprocessing.
         embedder: the network, in evaluation mode.
-        path: the folder it was loaded from, if any.
+        normalise: turns prepared pixels, uint8 [N, H, W, 3], into what the network reads.
+        path: the folder it was loaded from; None for a model of the Hub or one made here.
         fingerprint: sha256 over the weights and everything of the card that changes an embedding.
     """
 
@@ -63,7 +47,7 @@ class Model:
         self.path = path
         self.dim = embedder.dim
         self.image_size = card.image_size
-        self._normalise = Normalisation(card.mean, card.std)
+        self.normalise = card.normalisation
         self.fingerprint = _fingerprint(embedder, card)
 
     def embed(self, pictures: Sequence[Image.Image], domain: Domain) -> npt.NDArray[np.float32]:
@@ -76,18 +60,27 @@ class Model:
             return np.empty((0, self.dim), dtype=np.float32)
         return self.embed_pixels(np.stack([prepare(picture, domain, self.image_size) for picture in pictures]))
 
-    @torch.inference_mode()
     def embed_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed prepared pixels, uint8 [N, image_size, image_size, 3]: float32 [N, dim], rows of unit length."""
+        rows = self.raw_pixels(pixels)
+        return torch.nn.functional.normalize(torch.from_numpy(rows), dim=1).numpy()
+
+    @torch.inference_mode()
+    def raw_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return what `embed_pixels` brings to unit length: float32 [N, dim], as the network gives it."""
         self.embedder.eval()
         device = next(self.embedder.parameters()).device
         rows = np.empty((len(pixels), self.dim), dtype=np.float32)
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
-            embeddings = self.embedder(self._normalise(batch).contiguous(memory_format=torch.channels_last))
-            unit = torch.nn.functional.normalize(embeddings.float(), dim=1)
-            rows[start : start + _BATCH] = unit.cpu().numpy()
+            embeddings = self.embedder(self.normalise(batch).contiguous(memory_format=torch.channels_last))
+            rows[start : start + _BATCH] = embeddings.float().cpu().numpy()
         return rows
+
+    def without_head(self) -> Model:
+        """Return the backbone's feature as the embedding; the backbone is shared."""
+        card = self.card.model_copy(update={"dim": None, "head_batchnorm": False})
+        return Model(self.embedder.without_head(), card, path=self.path)
 
     def save(self, folder: Path) -> None:
         """Write the bundle; it appears whole or not at all, and replaces the one that was there.
@@ -111,8 +104,44 @@ class Model:
             if beside is not None:
                 shutil.rmtree(beside, ignore_errors=True)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = True,
+        results: hub.Figures | None = None,
+        recipe: str | None = None,
+        licence: str = "other",
+    ) -> str:
+        """Publish the bundle with a model card on the Hugging Face Hub, and return its address.
 
-def frozen(backbone: str, image_size: int) -> Model:
+        Args:
+            repo: `owner/name`; made where there is none.
+            private: whether others are kept out of a repository that is made.
+            results: what the card shows, as `inkseek.evaluate` returned it for this very model.
+            recipe: the resolved recipe as YAML; that of the run which the model was loaded from by default.
+            licence: of the weights, one of the Hub's identifiers (`apache-2.0`, `cc-by-sa-4.0`): the pictures that they
+                were trained on have a say in it.
+
+        Raises:
+            InkseekError: not logged in, no network, results of another model.
+        """
+        text = self._own_recipe() if recipe is None else recipe
+        readme = hub.model_card(self.card, self.fingerprint, repo, results=results, recipe=text, licence=licence)
+        with tempfile.TemporaryDirectory() as beside:
+            folder = Path(beside) / "bundle"
+            self.save(folder)
+            (folder / "README.md").write_text(readme, encoding="utf-8")
+            return hub.upload(folder, repo, private=private)
+
+    def _own_recipe(self) -> str:
+        for folder in (self.path, self.path.parent) if self.path is not None else ():
+            if (folder / _RECIPE).is_file():
+                return (folder / _RECIPE).read_text(encoding="utf-8")
+        return ""
+
+
+def frozen(backbone: str, image_size: int | None = None) -> Model:
     """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
     return new_model(backbone, dim=None, image_size=image_size)
 
@@ -121,36 +150,50 @@ def new_model(
     backbone: str,
     *,
     dim: int | None,
-    image_size: int,
+    image_size: int | None,
+    weights: str | Path | None = None,
+    head_batchnorm: bool = False,
     recipe: str = "",
     trained_on: str = "",
     attribution: str = "",
 ) -> Model:
     """Return a model with ImageNet weights and a fresh head, ready for training.
 
+    Args:
+        backbone: see `create_backbone`.
+        dim: length of the embedding; None for the backbone's own feature.
+        image_size: side of the pictures in pixels; None for the backbone's own.
+        weights: a file to take the backbone's weights from, in place of those that the name stands for.
+        head_batchnorm: see `Embedder`.
+        recipe: its name, for the card; so are `trained_on` and `attribution`.
+
     Raises:
         InkseekError: unknown backbone, or weights that cannot be had.
     """
-    network = create_backbone(backbone)
+    network = create_backbone(backbone, weights=weights, image_size=image_size)
     normalisation = normalisation_of(network)
     card = Card(
         backbone=backbone,
         dim=dim,
-        image_size=image_size,
+        image_size=image_size or input_size_of(network),
         mean=normalisation.mean,
         std=normalisation.std,
+        channels=normalisation.channels,
+        head_batchnorm=head_batchnorm,
         preprocessing=PREPROCESSING_VERSION,
         recipe=recipe,
         trained_on=trained_on,
         attribution=attribution,
     )
-    return Model(Embedder(network, dim), card)
+    return Model(Embedder(network, dim, head_batchnorm=head_batchnorm), card)
 
 
 def load(path: str | Path) -> Model:
-    """Load a model from a run's folder or a bundle's folder.
+    """Load a model from a run's folder, a bundle's folder, or the Hugging Face Hub.
 
-    `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet features (SIZE pixels, 128 by default).
+    A text `owner/name` or `owner/name@revision` names a model on the Hub where no folder `owner` is at hand; once
+    fetched, it is found without a network. `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet
+    features (SIZE pixels; the backbone's own size by default).
 
     Raises:
         InkseekError: nothing there, or not a bundle of this version; files are checked, never unpickled.
@@ -159,36 +202,35 @@ def load(path: str | Path) -> Model:
         name, _, size = str(path).removeprefix(_FROZEN).partition("@")
         if size and not (size.isdecimal() and 16 <= int(size) <= 2048):
             raise InkseekError(f"{path}: the picture size after '@' must be a number from 16 to 2048")
-        return frozen(name, int(size) if size else 128)
+        return frozen(name, int(size) if size else None)
+    if isinstance(path, str) and hub.is_hub_id(path):
+        return _read(hub.download(path, [_CARD, _WEIGHTS]), named=path, path=None)
     given = Path(path).expanduser()
-    folder = given / "bundle" if (given / "bundle").is_dir() else given
+    return _read(given / "bundle" if (given / "bundle").is_dir() else given, named=str(path), path=given)
+
+
+def _read(folder: Path, *, named: str, path: Path | None) -> Model:
     if not (folder / _CARD).is_file():
         raise InkseekError(
-            f"{path}: no model here; expected a run's folder (with bundle/) or a folder with {_CARD} and {_WEIGHTS}; "
+            f"{named}: no model here; expected a run's folder (with bundle/) or a folder with {_CARD} and {_WEIGHTS}; "
             "`inkseek demo` trains one"
         )
-    try:
-        card = Card.model_validate(json.loads((folder / _CARD).read_text(encoding="utf-8")))
-    except (ValidationError, ValueError, OSError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise InkseekError(f"{folder / _CARD}: not a model card of this version ({reason})") from None
-    if card.preprocessing != PREPROCESSING_VERSION:
-        raise InkseekError(
-            f"{folder}: made for preprocessing version {card.preprocessing}, this is version "
-            f"{PREPROCESSING_VERSION}; train it again"
-        )
-    embedder = Embedder(create_backbone(card.backbone, pretrained=False), card.dim)
+    card = read_card(folder / _CARD)
+    backbone = create_backbone(card.backbone, pretrained=False, image_size=card.image_size)
+    embedder = Embedder(backbone, card.dim, head_batchnorm=card.head_batchnorm)
     try:
         embedder.load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InkseekError(f"{folder / _WEIGHTS}: not this model's weights ({reason})") from None
-    return Model(embedder, card, path=given)
+    return Model(embedder, card, path=path)
 
 
 def _fingerprint(embedder: Embedder, card: Card) -> str:
     digest = hashlib.sha256()
     what = card.model_dump(include={"format", "backbone", "dim", "image_size", "mean", "std", "preprocessing"})
+    # What later versions added counts where it is used, so that galleries of older bundles stay valid.
+    what |= card.model_dump(include={"channels", "head_batchnorm"}, exclude_defaults=True)
     digest.update(json.dumps(what, sort_keys=True).encode())
     for name, tensor in sorted(embedder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

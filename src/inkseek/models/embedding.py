@@ -47,23 +47,54 @@ def embed_items(
         InkseekError: a picture cannot be read, or a sketch is blank. A measurement with pictures missing would not be
             the protocol's, so nothing is skipped here.
     """
+    return _rows(model, items, model.embed_pixels, model.fingerprint if cached else None, progress)
+
+
+def backbone_features(
+    model: Model, items: Items, progress: Progress | None = None, *, cached: bool = True
+) -> npt.NDArray[np.float32]:
+    """Compute what the head reads of every item: float32 [N, d], the backbone's features as they are.
+
+    A frozen backbone gives the same features at every step, so they are computed once, kept, and thousands of steps of
+    the head run on them (`Embedder.from_features`).
+
+    Args:
+        progress: called with (pictures done, pictures in all).
+        cached: answer from, and write to, the cache; another head finds the same features there.
+
+    Raises:
+        InkseekError: as `embed_items`.
+    """
+    bare = model.without_head()
+    key = f"{bare.fingerprint} features" if cached else None
+    return _rows(bare, items, bare.raw_pixels, key, progress)
+
+
+def _rows(
+    model: Model,
+    items: Items,
+    compute: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+    fingerprint: str | None,
+    progress: Progress | None,
+) -> npt.NDArray[np.float32]:
+    """Compute a row for every item, or answer from the cache where a fingerprint says what decides a row."""
     total = len(items)
     domains = cast("list[Domain]", items.domains.tolist())
     try:
-        key = feature_cache.key_of(model.fingerprint, items.paths, domains) if cached else ""
+        key = None if fingerprint is None else feature_cache.key_of(fingerprint, items.paths, domains)
     except FileNotFoundError as error:
         raise InkseekError(f"{error.filename}: no such file") from None
-    rows = feature_cache.read(key, (total, model.dim)) if cached else None
+    rows = None if key is None else feature_cache.read(key, (total, model.dim))
     if rows is None:
         rows = np.empty((total, model.dim), dtype=np.float32)
         with ThreadPoolExecutor(max_workers=2) as pool:
             for start in range(0, total, _BATCH):
                 part = range(start, min(start + _BATCH, total))
                 loaded = pool.map(lambda i: load_pixels(items.paths[i], domains[i], model.image_size), part)
-                rows[part.start : part.stop] = model.embed_pixels(np.stack(list(loaded)))
+                rows[part.start : part.stop] = compute(np.stack(list(loaded)))
                 if progress is not None:
                     progress(part.stop, total)
-        if cached:
+        if key is not None:
             feature_cache.write(key, rows)
     if progress is not None:
         progress(total, total)

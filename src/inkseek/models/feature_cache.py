@@ -1,4 +1,4 @@
-"""Embeddings kept on disk under a key of everything that they depend on."""
+"""Embeddings and features kept on disk under a key of everything that they depend on, the latest used of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from inkseek.cache import cache_folder
 from inkseek.images.preprocessing import PREPROCESSING_VERSION
+
+LIMIT = 4 * 2**30
+"""How many bytes are kept; beyond them, what was used longest ago is dropped."""
 
 
 def key_of(fingerprint: str, paths: Sequence[Path], domains: Sequence[str]) -> str:
@@ -32,16 +36,23 @@ def key_of(fingerprint: str, paths: Sequence[Path], domains: Sequence[str]) -> s
 
 def read(key: str, shape: tuple[int, int]) -> npt.NDArray[np.float32] | None:
     """Return the rows kept under a key, or None where there are none or they are not whole."""
+    file = _folder() / f"{key}.npy"
     try:
-        rows = np.load(cache_folder() / "embeddings" / f"{key}.npy", allow_pickle=False)
+        rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return rows if rows.shape == shape and rows.dtype == np.float32 else None
+    if rows.shape != shape or rows.dtype != np.float32:
+        return None
+    with contextlib.suppress(OSError):
+        file.touch()
+    return cast("npt.NDArray[np.float32]", rows)
 
 
 def write(key: str, rows: npt.NDArray[np.float32]) -> None:
-    """Keep rows under a key; a disk that is full costs the cache, never the run."""
-    folder = cache_folder() / "embeddings"
+    """Keep rows under a key, and drop others beyond the limit; a full disk costs the cache, never the run."""
+    if rows.nbytes > LIMIT:
+        return
+    folder = _folder()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
@@ -51,3 +62,23 @@ def write(key: str, rows: npt.NDArray[np.float32]) -> None:
                 Path(file.name).unlink()
                 raise
         Path(file.name).replace(folder / f"{key}.npy")
+        _drop_oldest(folder, keep=f"{key}.npy")
+
+
+def _folder() -> Path:
+    return cache_folder() / "embeddings"
+
+
+def _drop_oldest(folder: Path, *, keep: str) -> None:
+    """Remove files, and what killed writers left, from the one used longest ago until the limit holds."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process drops too
+            status = path.stat()
+            found.append((path.name == keep, status.st_mtime_ns, status.st_size, path))
+    excess = sum(size for *_, size, _ in found) - LIMIT
+    for _, _, size, path in sorted(found):
+        if excess <= 0:
+            return
+        path.unlink(missing_ok=True)
+        excess -= size

@@ -13,7 +13,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import Normalisation
 from inkseek.losses.gather import gather
 from inkseek.models.tuning import set_train_mode
 from inkseek.relations import Batch
@@ -68,7 +67,7 @@ class Learner:
         if processes.world > 1:
             on = [processes.device] if processes.device.type == "cuda" else None
             self._network = DistributedDataParallel(self.embedder, on, broadcast_buffers=self.live_batchnorm)
-        self._normalise = Normalisation(plan.model.card.mean, plan.model.card.std)
+        self._normalise = plan.model.normalise
         self._classes = np.unique(plan.training.labels)
         anchors, size = plan.batches.anchors, plan.batches.size
         self._even = anchors % processes.world == 0 and (size - anchors) % processes.world == 0

@@ -79,6 +79,8 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
         recipe.model.backbone,
         dim=recipe.model.dim,
         image_size=recipe.data.image_size,
+        weights=recipe.model.weights,
+        head_batchnorm=recipe.model.head_batchnorm,
         recipe=name,
         trained_on=dataset.name,
         attribution=dataset.attribution,

@@ -41,12 +41,15 @@ class ModelPart(_Part):
 
     With `dim: null` there is no head: the embedding is the backbone's own feature. With `head: dropped` losses see the
     head's output, but what is measured and kept is the feature below it, as with the projection head of SimCLR (Chen et
-    al., ICML 2020): the head takes upon itself what only the seen classes need.
+    al., ICML 2020): the head takes upon itself what only the seen classes need. `weights` is a file to start from, in
+    place of those that the backbone's name stands for; `head_batchnorm` normalises the feature below the head, as SEC.
     """
 
     backbone: str = "tf_efficientnet_lite0"
+    weights: Path | None = None
     dim: int | None = Field(default=256, ge=2, le=8192)
     head: Literal["kept", "dropped"] = "kept"
+    head_batchnorm: bool = False
     tune: Tune = "full"
     batchnorm: BatchNormMode = "frozen"
 

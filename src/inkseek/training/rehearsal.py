@@ -39,8 +39,8 @@ class Rehearsal:
         whole = timedelta(seconds=round(self.seconds * steps))
         said = (
             f"estimate: {whole} for {steps} steps, {self.seconds:.2f} s a step "
-            f"({self.plan.batches.size / self.seconds:.0f} images/s), from {self.measured} real steps after one to warm "
-            "up; pictures were read for the first time, and validations and checkpoints come on top"
+            f"({self.plan.batches.size / self.seconds:.0f} images/s), from {self.measured} real steps after one to "
+            "warm up; pictures were read for the first time, and validations and checkpoints come on top"
         )
         return "\n".join([said, *(f"cannot be read, and would be replaced: {line}" for line in self.unreadable)])
 

@@ -192,7 +192,7 @@ def _kept(model: Model, weights: Mapping[str, Tensor], recipe: Recipe, *, step: 
     embedder = embedder.float()
     card = model.card.model_copy(update={"step": step})
     if recipe.model.head == "dropped":
-        embedder, card = embedder.without_head(), card.model_copy(update={"dim": None})
+        embedder, card = embedder.without_head(), card.model_copy(update={"dim": None, "head_batchnorm": False})
     return Model(embedder, card, path=path)
 
 
