@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from inkseek.training.checkpoint import Checkpoints
 from inkseek.training.log import read_log
@@ -31,6 +33,8 @@ SETTINGS = [
     "threads=1",
     "precision=float64",
 ]
+
+BACKBONE = "test_efficientnet"
 
 # Run by each of two processes: the whole run at once; and in parts, stopped by a signal to one of them, and resumed.
 WORKER = """
@@ -91,12 +95,20 @@ def logged(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory, silent: Reporter) -> Path:
+def settings(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The recipe's overrides, with weights of a backbone that is quick."""
+    torch.manual_seed(0)
+    weights = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(timm.create_model(BACKBONE, pretrained=False).state_dict(), weights)
+    return [*SETTINGS, f"data.root={tiny_quickdraw}", f"model.backbone={BACKBONE}", f"model.weights={weights}"]
+
+
+@pytest.fixture(scope="module")
+def runs(settings: list[str], tmp_path_factory: pytest.TempPathFactory, silent: Reporter) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    overrides = [*SETTINGS, f"data.root={tiny_quickdraw}"]
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(rank), str(folder / "store"), str(folder), *overrides],
+            [sys.executable, "-c", WORKER, str(rank), str(folder / "store"), str(folder), *settings],
             env=LOOPBACK,
             stderr=subprocess.PIPE,
             text=True,
@@ -106,7 +118,7 @@ def runs(tiny_quickdraw: Path, tmp_path_factory: pytest.TempPathFactory, silent:
     for process in started:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    train(load_recipe("quickdraw-rdvc", overrides), folder / "one", name="x", resume=False, reporter=silent)
+    train(load_recipe("quickdraw-rdvc", settings), folder / "one", name="x", resume=False, reporter=silent)
     return folder
 
 
@@ -127,8 +139,8 @@ def test_one_process_writes(runs: Path) -> None:
     assert names == ["bundle", "checkpoints", "environment.json", "log.jsonl", "recipe.yaml"]
 
 
-def torchrun(root: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    overrides = [item for one in (*SETTINGS, f"data.root={root}", *more) for item in ("--set", one)]
+def torchrun(settings: list[str], run: Path, *more: str) -> subprocess.Popen[str]:
+    overrides = [item for one in (*settings, *more) for item in ("--set", one)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
     return subprocess.Popen(
         [*launcher, "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(run), "--resume"],
@@ -140,8 +152,8 @@ def torchrun(root: Path, run: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def test_torchrun_starts_it_and_one_process_reports(tiny_quickdraw: Path, tmp_path: Path) -> None:
-    process = torchrun(tiny_quickdraw, tmp_path / "run", "optim.steps=2", "validate.on=none")
+def test_torchrun_starts_it_and_one_process_reports(settings: list[str], tmp_path: Path) -> None:
+    process = torchrun(settings, tmp_path / "run", "optim.steps=2", "validate.on=none")
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert said.count("kept: step 2") == 1
@@ -149,15 +161,15 @@ def test_torchrun_starts_it_and_one_process_reports(tiny_quickdraw: Path, tmp_pa
 
 
 @pytest.mark.soak
-def test_two_processes_killed_and_resumed_are_as_never_killed(runs: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
+def test_two_processes_killed_and_resumed_are_as_never_killed(runs: Path, settings: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = torchrun(tiny_quickdraw, run)
+    process = torchrun(settings, run)
     while process.poll() is None and not (run / "checkpoints" / "last").exists():
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert (run / "checkpoints" / "last").exists()
-    again = torchrun(tiny_quickdraw, run)
+    again = torchrun(settings, run)
     said, _ = again.communicate(timeout=240)
     assert again.returncode == 0, said
     assert all(torch.equal(value, weights(run)[key]) for key, value in weights(runs / "two").items())
