@@ -31,9 +31,7 @@ def test_it_prints_recipe_counts_and_time_and_writes_nothing(
         main()
     assert caught.value.code in (0, None)
     said = capsys.readouterr()
-    assert check_recipe(plain_yaml.parse(said.out), "x") == load_recipe(
-        "quickdraw-rdvc", [*SMALL, f"data.root={root}"]
-    )
+    assert check_recipe(plain_yaml.parse(said.out), "x") == load_recipe("quickdraw-rdvc", [*SMALL, f"data.root={root}"])
     told = " ".join(said.err.split())
     assert "40 classes, 80 sketches, 80 photos" in told
     assert re.search(r"[\d,]{7,} of [\d,]{7,} parameters learn", told)
