@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from inkseek.errors import InkseekError
 from inkseek.training import plain_yaml
 from inkseek.training.recipe import load_recipe, shipped_recipes
 from inkseek.training.rehearsal import rehearse
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -203,3 +206,14 @@ def test_recipes_whose_data_are_here_take_their_first_steps(
     rehearsal = rehearse(load_recipe(name, [f"data.root={pictures / root}", *tiny, *more]), name)
     assert rehearsal.measured == 3
     assert rehearsal.plan.trained_parameters > 0
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_recipes_in_the_docs_are_recipes(number: int, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "recipe.yaml").write_text(blocks[number])
+    load_recipe(str(tmp_path / "recipe.yaml"))
+    for name in re.findall(r"`((?:table\d/)?[\w-]+-rdvc)`", page):
+        load_recipe(name)
