@@ -19,7 +19,7 @@ def optim(**options: Any) -> Optim:
 
 def test_cosine_falls_from_one_to_nothing() -> None:
     factors = [schedule(optim(), done) for done in range(100)]
-    assert factors == [0.5 * (1 + math.cos(math.pi * done / 100)) for done in range(100)]
+    assert factors == pytest.approx([0.5 * (1 + math.cos(math.pi * done / 100)) for done in range(100)])
 
 
 @pytest.mark.parametrize("name", ["cosine", "constant", "milestones"])

@@ -52,7 +52,8 @@ def schedule(optim: Optim, done: int) -> float:
     if done < optim.warmup:
         return (done + 1) / (optim.warmup + 1)
     if optim.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (done - optim.warmup) / (optim.steps - optim.warmup)))
+        share = (done - optim.warmup) / (optim.steps - optim.warmup)
+        return 0.5 * (1 + math.cos(math.pi * share))
     if optim.schedule == "milestones":
         return float(optim.factor ** sum(done >= step for step in optim.milestones))
     return 1.0
