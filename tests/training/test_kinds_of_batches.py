@@ -13,10 +13,11 @@ from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
 from inkseek.models.bundle import Model, load
 from inkseek.models.embedding import embed_items
+from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
 from inkseek.training.log import read_log
 from inkseek.training.pixels import TrainingPixels, open_loader
-from inkseek.training.plan import make_plan
+from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import Processes
 from inkseek.training.recipe import Recipe, load_recipe
 from inkseek.training.reporting import Reporter
@@ -143,6 +144,35 @@ def test_what_does_not_fit_photos_alone_says_what_does(tiny_photos: Path, batch:
 def test_what_does_not_fit_sketches_and_photos_says_what_does(tiny_quickdraw: Path) -> None:
     with pytest.raises(InkseekError, match=r"which holds sketches too: write batch: \{classes: P, sketches: K"):
         make_plan(recipe(tiny_quickdraw, "quickdraw-photo", "{classes: 3, photos: 2}"), "x")
+
+
+STILL = "augment={flip: 0, rotation: 0, scale: 1, stroke: 0, colour: 0, grey: 0}"
+
+
+def test_a_head_alone_learns_the_same_from_features_as_from_pixels(
+    tiny_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for on_features in (True, False):
+        plan = make_plan(recipe(tiny_photos, "own", "{classes: 3, photos: 2, parts: 2}", "model.tune=head", STILL), "x")
+        assert plan.on_features
+        with monkeypatch.context() as patch:
+            patch.setattr(Plan, "on_features", on_features)
+            learner = Learner(plan, ALONE)
+            before = {key: value.clone() for key, value in plan.model.embedder.backbone.state_dict().items()}
+            loader = open_loader(open_source(plan, ALONE), plan.batches, 0, 4, ALONE, 0)
+            results.append([float(learner.learn(step, read).loss) for step, read in enumerate(loader, start=1)])
+        assert all(torch.equal(value, before[key]) for key, value in plan.model.embedder.backbone.state_dict().items())
+    assert len(set(results[0])) == 4
+    # Adam's first update is the gradient's sign, so that rounding in what is nearly zero shows from the second step on.
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert results[0] == pytest.approx(results[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("other", ["model.tune=full", "augment.flip=0.5", "precision=float64"])
+def test_features_stand_for_pictures_only_where_they_never_change(tiny_photos: Path, other: str) -> None:
+    made = recipe(tiny_photos, "own", "{classes: 3, photos: 2}", "model.tune=head", STILL, other)
+    assert not make_plan(made, "x").on_features
 
 
 def test_a_part_needs_a_picture(tiny_photos: Path) -> None:

@@ -63,10 +63,10 @@ class Learner:
         self.objective = plan.objective.to(processes.device, dtype)
         self.optimiser = build_optimiser(self.recipe.optim, plan.groups, self.embedder)
         self.ema = EMA(self.embedder, self.recipe.optim.ema)
-        self._network: nn.Module = self.embedder
+        self._network: nn.Module = self.embedder.head if plan.on_features else self.embedder
         if processes.world > 1:
             on = [processes.device] if processes.device.type == "cuda" else None
-            self._network = DistributedDataParallel(self.embedder, on, broadcast_buffers=self.live_batchnorm)
+            self._network = DistributedDataParallel(self._network, on, broadcast_buffers=self.live_batchnorm)
         self._normalise = plan.model.normalise
         self._classes = np.unique(plan.training.labels)
         anchors, size = plan.batches.anchors, plan.batches.size
@@ -86,8 +86,10 @@ class Learner:
         recipe = self.recipe
         set_rates(self.optimiser, schedule(recipe.optim, step - 1))
         set_train_mode(self.embedder, recipe.model.tune, recipe.model.batchnorm)
-        pixels = read.pixels.to(self.processes.device, non_blocking=True)
-        inputs = self._normalise(pixels).to(torch.float64 if self.exact else torch.float32)
+        inputs = read.inputs.to(self.processes.device, non_blocking=True)
+        if not self.plan.on_features:
+            inputs = self._normalise(inputs).to(torch.float64 if self.exact else torch.float32)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         gathered: list[Batch] = []
 
         def loss_of(embeddings: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         loss = backward(
             self._network,
-            inputs.contiguous(memory_format=torch.channels_last),
+            inputs,
             loss_of,
             parts=recipe.batch.parts,
             embed=self._embed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,12 @@ class Read:
     """One place of a batch.
 
     Attributes:
-        pixels: uint8 [S, S, 3].
+        inputs: pixels, uint8 [S, S, 3], or features, float32 [d].
         index: the item that they are of.
         unreadable: what is wrong with items that were to be read before that one.
     """
 
-    pixels: Pixels
+    inputs: npt.NDArray[Any]
     index: int
     unreadable: tuple[str, ...]
 
@@ -46,18 +46,18 @@ class ReadBatch:
     """One process's share of a batch.
 
     Attributes:
-        pixels: uint8 [N, S, S, 3].
+        inputs: pixels, uint8 [N, S, S, 3], or features, float32 [N, d].
         index: int64 [N], the items that they are of.
         unreadable: a line for each picture that could not be read and was replaced.
     """
 
-    pixels: Tensor
+    inputs: Tensor
     index: npt.NDArray[np.int64]
     unreadable: tuple[str, ...]
 
     def pin_memory(self) -> ReadBatch:
         """The same in memory that a GPU copies from while it computes; the loader asks for it."""
-        return ReadBatch(self.pixels.pin_memory(), self.index, self.unreadable)
+        return ReadBatch(self.inputs.pin_memory(), self.index, self.unreadable)
 
 
 class TrainingPixels(Dataset[Read]):
@@ -127,11 +127,11 @@ class TrainingPixels(Dataset[Read]):
 
 
 def open_loader(
-    pixels: TrainingPixels, batches: Batches, start: int, stop: int, processes: Processes, workers: int
+    source: Dataset[Read], batches: Batches, start: int, stop: int, processes: Processes, workers: int
 ) -> DataLoader[ReadBatch]:
     """Return a loader of this process's share of the batches of the steps from `start` to `stop`."""
     loader: DataLoader[ReadBatch] = DataLoader(
-        cast("Dataset[ReadBatch]", pixels),
+        cast("Dataset[ReadBatch]", source),
         batch_sampler=batches.steps(start, stop, rank=processes.rank, world=processes.world),
         num_workers=workers,
         collate_fn=_collate,
@@ -142,7 +142,7 @@ def open_loader(
 
 def _collate(rows: list[Read]) -> ReadBatch:
     return ReadBatch(
-        torch.from_numpy(np.stack([row.pixels for row in rows])),
+        torch.from_numpy(np.stack([row.inputs for row in rows])),
         np.array([row.index for row in rows], dtype=np.int64),
         tuple(line for row in rows for line in row.unreadable),
     )

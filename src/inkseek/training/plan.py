@@ -49,6 +49,12 @@ class Plan:
         return {**parameter_groups(self.model.embedder), "objective": list(self.objective.parameters())}
 
     @property
+    def on_features(self) -> bool:
+        """Whether the head alone learns, from pictures that never change, so that features stand for pictures."""
+        recipe = self.recipe
+        return recipe.model.tune == "head" and recipe.augment.nothing and recipe.precision == "float32"
+
+    @property
     def parameters(self) -> int:
         """How many numbers the network has."""
         return sum(parameter.numel() for parameter in self.model.embedder.parameters())

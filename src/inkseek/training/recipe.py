@@ -111,6 +111,11 @@ class AugmentPart(_Part):
     colour: float = Field(default=0.3, ge=0, lt=1)
     grey: float = Field(default=0.2, ge=0, le=1)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether pictures stay as they are."""
+        return self.scale == 1 and not any((self.flip, self.rotation, self.stroke, self.colour, self.grey))
+
     def build(self) -> Augmentation:
         """Return the augmentation."""
         return Augmentation(**self.model_dump())

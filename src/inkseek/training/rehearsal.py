@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import torch
 
+from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
-from inkseek.training.pixels import TrainingPixels, open_loader
+from inkseek.training.pixels import open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import joined
 from inkseek.training.recipe import Recipe
@@ -56,11 +57,11 @@ def rehearse(recipe: Recipe, name: str) -> Rehearsal:
     with joined(recipe.device) as processes:
         plan = make_plan(recipe, name)
         learner = Learner(plan, processes)
-        pixels = TrainingPixels(plan.training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
+        source = open_source(plan, processes)
         stop = min(_STEPS + 1, recipe.optim.steps)
         unreadable: dict[str, None] = {}
         began, warm = time.perf_counter(), 0
-        for step, read in enumerate(open_loader(pixels, plan.batches, 0, stop, processes, recipe.workers), start=1):
+        for step, read in enumerate(open_loader(source, plan.batches, 0, stop, processes, recipe.workers), start=1):
             unreadable.update(dict.fromkeys(read.unreadable))
             float(learner.learn(step, read).loss)  # waits for the device
             if step == 1 < stop:

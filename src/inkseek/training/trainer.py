@@ -17,10 +17,11 @@ from inkseek.losses.collapse import CollapseDetector
 from inkseek.losses.diagnostics import diagnose
 from inkseek.models.bundle import Model
 from inkseek.training.checkpoint import Checkpoints
+from inkseek.training.features import open_source
 from inkseek.training.learner import Learned, Learner
 from inkseek.training.not_finite import FiniteWatch
 from inkseek.training.optimisation import rate_of_model
-from inkseek.training.pixels import TrainingPixels, open_loader
+from inkseek.training.pixels import open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import Processes, joined
 from inkseek.training.recipe import Recipe
@@ -89,8 +90,7 @@ def _steps(
     if learner.live_batchnorm:
         for advice in _of_live_batchnorm(recipe, processes):
             news.warned(start, advice)
-    pixels = TrainingPixels(plan.training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
-    loader = open_loader(pixels, plan.batches, start, steps, processes, recipe.workers)
+    loader = open_loader(open_source(plan, processes), plan.batches, start, steps, processes, recipe.workers)
     watch, detector = FiniteWatch(run, plan.training, processes), CollapseDetector(plan.objective)
     speed = _Speed(plan.batches.size)
     with stop_requested() as stop:
