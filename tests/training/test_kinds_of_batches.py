@@ -165,8 +165,8 @@ def test_a_head_alone_learns_the_same_from_features_as_from_pixels(
         assert all(torch.equal(value, before[key]) for key, value in plan.model.embedder.backbone.state_dict().items())
     assert len(set(results[0])) == 4
     # Adam's first update is the gradient's sign, so that rounding in what is nearly zero shows from the second step on.
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
-    assert results[0] == pytest.approx(results[1], rel=1e-2)
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-4)
+    assert results[0] == pytest.approx(results[1], rel=0.05)
 
 
 @pytest.mark.parametrize("other", ["model.tune=full", "augment.flip=0.5", "precision=float64"])

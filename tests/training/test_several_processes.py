@@ -56,7 +56,7 @@ class Watcher:
     def stepped(self, step, figures):
         self.steps += 1
         if step == self.stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 def run(name, *more, watcher, resume=False):
     train(load_recipe("quickdraw-rdvc", [*overrides, *more]), folder / name, name="x", resume=resume, reporter=watcher)
