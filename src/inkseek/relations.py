@@ -292,9 +292,11 @@ class Batch:
             return self.relations(metric, level).among(first, second)
         if level not in self._first_pairs:
             firsts, seconds = first.nonzero()[:, 0], second.nonzero()[:, 0]
-            rows = self.everyone[torch.cat((firsts, seconds if self.one_domain else seconds + len(first)))]
+            rows = self.everyone.index_select(
+                0, torch.cat((firsts, seconds if self.one_domain else seconds + len(first)))
+            )
             # One index and one cut: two of each would go backward by way of a zero matrix each.
-            anchors, positives = torch.tensor_split(rows, (len(firsts),))
+            anchors, positives = rows.split_with_sizes((len(firsts), len(seconds)))
             self._first_pairs[level] = Batch(
                 anchors,
                 self.anchor_labels[firsts],
@@ -394,8 +396,33 @@ class _Product(torch.autograd.Function):
 
 
 def _unit(embeddings: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True)
-    return embeddings / torch.where(norm > torch.finfo(norm.dtype).tiny, norm, torch.inf)
+    units: Tensor = _Unit.apply(embeddings)
+    return units
+
+
+class _Unit(torch.autograd.Function):
+    """Rows at length 1, and a row of length zero as it is, with zero gradient; differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        units = rows / _length(rows)
+        ctx.save_for_backward(rows, units)
+        return units
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        (gradient,) = upstream
+        rows, units = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            # What points along the row only made it longer.
+            along = torch.linalg.vecdot(gradient, units).unsqueeze(1)
+            return torch.addcmul(gradient, units, along, value=-1) / _length(rows)
+
+
+def _length(rows: Tensor) -> Tensor:
+    """The rows' lengths, [rows, 1]; infinite instead of zero, so that dividing by it gives zero."""
+    length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return torch.where(length > torch.finfo(length.dtype).tiny, length, torch.inf)
 
 
 def _masked_moments(distance: Tensor, mask: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:

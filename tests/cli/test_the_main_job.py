@@ -19,7 +19,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     assert caught.value.code in (0, None)
 
 
-@pytest.mark.parametrize("verb", ["demo", "train", "evaluate", "score", "compare", "index", "search", "serve"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "train", "evaluate", "score", "compare", "losses", "index", "search", "serve"]
+)
 def test_every_verb_has_help_with_an_example(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

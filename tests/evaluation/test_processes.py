@@ -70,7 +70,8 @@ def in_two_processes(folder: Path, model: Path) -> list[str]:
         command = [sys.executable, "-c", AS_ONE_OF_TWO, str(folder), str(model)]
         running.append(subprocess.Popen(command, env={**os.environ, **of_torchrun}, stderr=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=300)[1] for process in running]
-    assert [process.returncode for process in running] == [1, 1], said
+    # Not the exact code: torch's own threads now and then abort a process that is ending.
+    assert all(process.returncode != 0 for process in running), said
     return said
 
 

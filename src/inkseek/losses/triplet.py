@@ -119,6 +119,7 @@ def _hinges(
         near, columns, own = distance[rows], column[rows], gradient[rows]
         thresholds = torch.where(valid[rows], near.gather(1, columns) + margin[rows], -torch.inf)
         counts = _below(near, negative[rows], thresholds, own.zero_())
+        # NaN lies below nothing, but 0 times NaN is NaN: it does not go unseen.
         total += (counts * torch.where(valid[rows], thresholds, 0)).sum() + (own * near).sum()
         active[rows] = counts.sum(1, keepdim=True)
         own.scatter_add_(1, columns, counts)
@@ -135,11 +136,10 @@ def _below(distance: Tensor, negative: Tensor, thresholds: Tensor, gradient: Ten
         negatives = torch.where(negative, distance, torch.inf)
         counts = torch.empty_like(thresholds)
         for column in range(k):
-            below = negatives < thresholds[:, column, None]
-            torch.sum(below, 1, dtype=counts.dtype, out=counts[:, column])
-            gradient.add_(below, alpha=-1)
-        # NaN lies below nothing, and must not go unseen.
-        return counts + 0 * torch.where(negative, distance, 0).sum(1, keepdim=True)
+            below = (negatives < thresholds[:, column, None]).to(counts.dtype)
+            torch.sum(below, 1, out=counts[:, column])
+            gradient.sub_(below)
+        return counts
     thresholds, order = thresholds.sort(1)  # -inf first
     place = torch.searchsorted(thresholds, distance, right=True)
     is_negative = negative.to(distance.dtype)
