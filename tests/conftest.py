@@ -70,3 +70,20 @@ def tiny_quickdraw(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 picture.save(path)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of one's own, alone: 12 classes, each a shape and a colour, four pictures of each; one class unseen."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        shape, colour = random.integers(8, 56, (5, 2)), tuple(random.integers(0, 255, 3).tolist())
+        for number in range(4):
+            picture = Image.new("RGB", (64, 64), (90 + 20 * number, 140, 90))
+            ImageDraw.Draw(picture).polygon([tuple(point) for point in (shape + number).tolist()], fill=colour)
+            path = root / f"class{seed:02d}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+    (root / "unseen.txt").write_text("class11\n")
+    return root

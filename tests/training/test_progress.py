@@ -7,10 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from inkseek.datasets.catalogue import open_dataset
+from inkseek.training.plan import make_plan
 from inkseek.training.progress import RichReporter
 from inkseek.training.recipe import load_recipe
-from inkseek.training.trainer import Plan
 
 
 def test_classes_that_are_missing_or_unknown_are_named_before_training(tmp_path: Path) -> None:
@@ -19,8 +18,8 @@ def test_classes_that_are_missing_or_unknown_are_named_before_training(tmp_path:
             path = tmp_path / domain / name / file
             path.parent.mkdir(parents=True)
             path.touch()
-    dataset = open_dataset("quickdraw-photo", tmp_path)
-    plan = Plan(load_recipe("quickdraw-rdvc"), dataset, dataset.training(), dim=8, trained_parameters=1, parameters=2)
+    recipe = load_recipe("quickdraw-rdvc", [f"data.root={tmp_path}", "batch.classes=2"])
+    plan = make_plan(recipe, "quickdraw-rdvc")
     said = io.StringIO()
     with RichReporter(Console(file=said, width=400)) as reporter:
         reporter.started(plan, 0)

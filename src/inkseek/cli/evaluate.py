@@ -70,7 +70,7 @@ def evaluate(
                 console.print(f"a row was added to {csv}")
         before = None
         if report and recipe is not None:
-            baseline = frozen(loaded.card.backbone, loaded.card.image_size)
+            baseline = frozen(loaded.card.backbone, loaded.card.image_size, recipe.model.weights)
             with bar(console, "embedding with the frozen backbone") as progress:
                 before = evaluate_items(baseline, opened, metrics=wanted, progress=progress)
     if writes and before is not None and recipe is not None:

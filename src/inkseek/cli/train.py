@@ -16,6 +16,9 @@ def train(
     root: Annotated[Path | None, typer.Option(help="Where the data set's pictures are (data.root).")] = None,
     run: Annotated[Path | None, typer.Option(help="The run's folder; runs/<recipe> by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done and how long it would take; write nothing.")
+    ] = False,
 ) -> None:
     r"""Train a model by a recipe.
 
@@ -26,11 +29,16 @@ def train(
       inkseek train quickdraw-rdvc --root datasets/quickdraw_photo
       inkseek train quickdraw-rdvc --set objective.rdvc.weight=0.5 --set seed=1 --run runs/seed1
       inkseek train my-recipe.yaml --resume
+      inkseek train my-recipe.yaml --dry-run
+      torchrun --nproc-per-node 4 -m -- inkseek train my-recipe.yaml
     """
+    import os
+
     from rich.console import Console
 
-    from inkseek.training.progress import RichReporter
+    from inkseek.training.progress import RichReporter, WarningsOnly, summary
     from inkseek.training.recipe import load_recipe
+    from inkseek.training.rehearsal import rehearse
     from inkseek.training.trainer import train as run_training
 
     overrides = [*(set_ or []), *([f"data.root={root}"] if root else [])]
@@ -38,6 +46,15 @@ def train(
     name = Path(recipe).stem
     folder = run or Path("runs") / name
     console = Console(stderr=True)
+    if dry_run:
+        typer.echo(resolved.to_yaml(), nl=False)
+        rehearsal = rehearse(resolved, name)
+        console.print(summary(rehearsal.plan))
+        console.print(str(rehearsal), highlight=False, markup=False)
+        return
+    if int(os.environ.get("RANK", 0)) > 0:
+        run_training(resolved, folder, name=name, resume=resume, reporter=WarningsOnly(console))
+        return
     with RichReporter(console) as reporter:
         model = run_training(resolved, folder, name=name, resume=resume, reporter=reporter)
     console.print(f"kept: step {model.card.step}; the model is in {folder}")

@@ -41,10 +41,13 @@ class Checkpoints:
         beside: Path | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.glob(".step-*"):  # by a run that was killed while it wrote
+                shutil.rmtree(left, ignore_errors=True)
             beside = Path(tempfile.mkdtemp(prefix=".step-", dir=self.folder))
             torch.save(state, beside / _STATE)
             (beside / _FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
-            _flush(beside / _STATE)
+            for file in (_STATE, _FIGURES):
+                _flush(beside / file)
             if target.exists():
                 shutil.rmtree(target)
             beside.rename(target)

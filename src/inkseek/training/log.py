@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from inkseek.errors import InkseekError
 
 
 class Log:
-    """A run's log file, open for writing.
+    """A run's log file, of which every line is written at once and whole.
 
     Args:
         path: the file.
         keep: lines after this step are dropped: a resumed run writes them again.
+
+    Raises:
+        InkseekError: here and in `write`, the file cannot be written or the disk is full.
     """
 
     def __init__(self, path: Path, *, keep: int) -> None:
         self.path = path
         rows = [row for row in read_log(path) if row["step"] <= keep]
         beside = path.with_suffix(".part")
-        beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        beside.replace(path)
+        with _said(path):
+            beside.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            beside.replace(path)
 
     def write(self, step: int, row: Mapping[str, float]) -> None:
         """Append one line."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with _said(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **row}) + "\n")
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InkseekError(
+            f"{path}: the log cannot be written ({error.strerror}); the last checkpoint stands: make room, then go on "
+            "with --resume"
+        ) from None
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

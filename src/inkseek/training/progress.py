@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from inkseek.datasets.dataset import listed
-from inkseek.training.trainer import Plan
+from inkseek.training.plan import Plan
 
 # Where no bar can move (a log file, a batch job), a line says now and then how far the run is.
 _LINE_EVERY = 50
@@ -37,9 +36,6 @@ class RichReporter:
             console=console,
             disable=not console.is_terminal,
         )
-        self._batch = 0
-        self._since = time.monotonic()
-        self._steps = 0
 
     def __enter__(self) -> RichReporter:
         self._bar.start()
@@ -59,18 +55,13 @@ class RichReporter:
             self._console.print(note, markup=False)
         if step:
             self._console.print(f"going on after step {step}")
-        batch = plan.recipe.batch
-        self._batch = batch.classes * (batch.sketches + batch.photos)
         self._task = self._bar.add_task("training", total=plan.recipe.optim.steps, completed=step, figures="")
-        self._since, self._steps = time.monotonic(), 0
 
     def stepped(self, step: int, figures: Mapping[str, float]) -> None:
         """Move the bar, and show the loss terms when there are new ones."""
-        self._steps += 1
         self._bar.update(self._task, completed=step)
         if figures:
-            rate = self._steps * self._batch / max(time.monotonic() - self._since, 1e-9)
-            said = f"{rate:.0f} pictures/s, loss {figures['loss']:.3f}"
+            said = _say(figures)
             self._bar.update(self._task, figures=said)
             if not self._console.is_terminal and step % _LINE_EVERY == 0:
                 self._console.print(f"step {step}: {said}")
@@ -81,7 +72,42 @@ class RichReporter:
 
     def warned(self, step: int, advice: str) -> None:
         """Print the advice where it stays."""
-        self._console.print(f"[yellow]step {step}: {advice}[/]", highlight=False)
+        self._console.print(f"step {step}: {advice}", style="yellow", highlight=False, markup=False)
+
+
+class WarningsOnly:
+    """What the processes but the first say: which pictures of their share cannot be read.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def started(self, plan: Plan, step: int) -> None:
+        """Say nothing."""
+
+    def stepped(self, step: int, figures: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def validated(self, step: int, metric: str, value: float, best: bool) -> None:
+        """Say nothing."""
+
+    def warned(self, step: int, advice: str) -> None:
+        """Print the advice."""
+        self._console.print(f"step {step}: {advice}", style="yellow", highlight=False, markup=False)
+
+
+def _say(figures: Mapping[str, float]) -> str:
+    """The figures of a logging step in a line: speed, loss and its terms, active share, relative distance."""
+    parts = [f"{figures['images/s']:.0f} images/s", f"loss {figures['loss']:.3f}"]
+    base = next((name.removesuffix(".variance") for name in figures if name.endswith(".variance")), None)
+    if base is not None:
+        if f"{base}.active" in figures:
+            parts.append(f"{figures[f'{base}.active']:.0%} active")
+        parts.append(f"D {figures[f'{base}.mean']:+.2f} (variance {figures[f'{base}.variance']:.3f})")
+    return ", ".join(parts)
 
 
 def summary(plan: Plan) -> Table:
@@ -94,17 +120,18 @@ def summary(plan: Plan) -> Table:
     held = len(plan.dataset.pseudo_unseen) if recipe.validate_.on == "pseudo-unseen" else 0
     unseen = len(plan.dataset.unseen)
     classes = len(plan.dataset.seen) - held
-    table.add_row("data", f"{plan.dataset.name}: {classes} classes, {sketches} sketches, {photos} photos")
+    pictures = f"{photos} photos" if plan.dataset.one_domain else f"{sketches} sketches, {photos} photos"
+    table.add_row("data", f"{plan.dataset.name}: {classes} classes, {pictures}")
     table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
     table.add_row(
         "model",
-        f"{recipe.model.backbone} at {recipe.data.image_size} px, {plan.dim} numbers an embedding, "
+        f"{recipe.model.backbone} at {recipe.data.image_size} px, {plan.model.embedder.dim} numbers an embedding, "
         f"{plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
         f"BatchNorm {recipe.model.batchnorm})"
         + (", head dropped after training" if recipe.model.head == "dropped" else ""),
     )
-    batch = recipe.batch
-    table.add_row("batch", f"{batch.classes} classes x ({batch.sketches} sketches + {batch.photos} photos)")
+    parts = f", in {recipe.batch.parts} parts" if recipe.batch.parts > 1 else ""
+    table.add_row("batch", f"{recipe.batch} ({plan.batches.size} pictures{parts})")
     table.add_row("objective", ", ".join(f"{name} {options or {}}" for name, options in recipe.objective.items()))
     kept = "the best is kept" if held else "the last is kept"
     table.add_row(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkseek.datasets.catalogue import DATASETS
 from inkseek.errors import InkseekError, nearest
@@ -17,6 +18,10 @@ from inkseek.losses.catalogue import build_objective
 from inkseek.metrics.names import metric as parse_metric
 from inkseek.models.tuning import BatchNormMode, Tune
 from inkseek.training import plain_yaml
+
+_SUFFIXES = (".yaml", ".yml")
+_WHOLE = ("batch", "objective")
+"""Sections of which a recipe that extends another says all or nothing: a key left over would change what it is."""
 
 
 class _Part(BaseModel):
@@ -36,22 +41,64 @@ class ModelPart(_Part):
 
     With `dim: null` there is no head: the embedding is the backbone's own feature. With `head: dropped` losses see the
     head's output, but what is measured and kept is the feature below it, as with the projection head of SimCLR (Chen et
-    al., ICML 2020): the head takes upon itself what only the seen classes need.
+    al., ICML 2020): the head takes upon itself what only the seen classes need. `weights` is a file to start from, in
+    place of those that the backbone's name stands for; `head_batchnorm` normalises the feature below the head, as SEC.
     """
 
     backbone: str = "tf_efficientnet_lite0"
+    weights: Path | None = None
     dim: int | None = Field(default=256, ge=2, le=8192)
     head: Literal["kept", "dropped"] = "kept"
+    head_batchnorm: bool = False
     tune: Tune = "full"
     batchnorm: BatchNormMode = "frozen"
 
 
-class BatchPart(_Part):
-    """P classes, and of each so many sketches and photos."""
+_BATCHES = {
+    ("classes", "sketches", "photos"): "classes x (sketches + photos)",
+    ("classes", "photos"): "classes x photos, of photos alone",
+    ("classes", "pairs"): "classes x pairs of a sketch and its own photo",
+    ("pairs",): "random pairs of a sketch and its own photo",
+    ("photos",): "random photos, of photos alone",
+}
 
-    classes: int = Field(ge=2)
-    sketches: int = Field(ge=1)
-    photos: int = Field(ge=1)
+
+class BatchPart(_Part):
+    """What meets in a step; its keys say which kind of batch it is.
+
+    `classes, sketches, photos`: P classes, and of each so many sketches and photos. `classes, photos`: the same of
+    photos alone. `classes, pairs`: P classes, and of each K sketches beside their own photos. `pairs`: N such pairs at
+    random. `photos`: N photos at random.
+
+    With `anchors: both` every picture of a batch of sketches and photos is an anchor and meets all others, as in one
+    domain. A batch too large for the memory goes through the network in `parts`; the loss is that of the whole.
+    """
+
+    classes: int | None = Field(default=None, ge=2)
+    sketches: int | None = Field(default=None, ge=1)
+    photos: int | None = Field(default=None, ge=1)
+    pairs: int | None = Field(default=None, ge=1)
+    anchors: Literal["sketches", "both"] = "sketches"
+    parts: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _is_one_of_the_kinds(self) -> Self:
+        if self.kind not in _BATCHES:
+            forms = " | ".join(f"{', '.join(keys)} ({what})" for keys, what in _BATCHES.items())
+            raise ValueError(f"the keys {', '.join(self.kind) or '(none)'} make no batch; there are: {forms}")
+        return self
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Which of the numbers are given."""
+        return tuple(key for key in ("classes", "sketches", "photos", "pairs") if getattr(self, key) is not None)
+
+    def __str__(self) -> str:
+        """Say the batch in words."""
+        words = _BATCHES[self.kind].split(", ")[0]
+        for key in self.kind:
+            words = words.replace(key, f"{getattr(self, key)} {key}", 1)
+        return words
 
 
 class AugmentPart(_Part):
@@ -63,6 +110,11 @@ class AugmentPart(_Part):
     stroke: float = Field(default=0.5, ge=0, le=1)
     colour: float = Field(default=0.3, ge=0, lt=1)
     grey: float = Field(default=0.2, ge=0, le=1)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether pictures stay as they are."""
+        return self.scale == 1 and not any((self.flip, self.rotation, self.stroke, self.colour, self.grey))
 
     def build(self) -> Augmentation:
         """Return the augmentation."""
@@ -81,14 +133,32 @@ class Rates(_Part):
 
 
 class Optim(_Part):
-    """Optimiser and schedule."""
+    """Optimiser and schedule.
+
+    Over the first `warmup` steps the rates rise linearly. Then `cosine` lets them fall to zero at the last step, and
+    `milestones` multiplies them by `factor` at each step that `milestones` names. Gradients longer than `clip` are cut
+    to that length. `no_decay` keeps the scales and shifts of normalisation layers, or biases too, out of weight decay.
+    """
 
     name: Literal["adamw", "adam"] = "adamw"
     lr: Rates
     weight_decay: float = Field(default=0.01, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    no_decay: Literal["none", "norms", "norms-and-biases"] = "none"
+    schedule: Literal["cosine", "constant", "milestones"] = "cosine"
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    factor: float = Field(default=0.1, gt=0, le=1)
+    warmup: int = Field(default=0, ge=0)
+    clip: float | None = Field(default=None, gt=0)
     steps: int = Field(ge=1)
     ema: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if bool(self.milestones) != (self.schedule == "milestones"):
+            raise ValueError("milestones and schedule: milestones go together: give both or neither")
+        if self.warmup >= self.steps:
+            raise ValueError(f"warmup ({self.warmup}) must be shorter than steps ({self.steps})")
+        return self
 
 
 class Validate(_Part):
@@ -105,7 +175,11 @@ class Validate(_Part):
 
 
 class Recipe(_Part):
-    """A training run's whole configuration."""
+    """A training run's whole configuration.
+
+    `bfloat16` computes the network in half precision where that is safe; losses and what is learned stay float32.
+    `float64` is for comparisons that must be exact.
+    """
 
     data: Data
     model: ModelPart = ModelPart()
@@ -115,9 +189,11 @@ class Recipe(_Part):
     optim: Optim
     validate_: Validate = Field(default=Validate(), alias="validate")
     seed: int = Field(default=0, ge=0, lt=2**31)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
     threads: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0, le=64)
+    track: Literal["tensorboard"] | None = None
 
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default written out."""
@@ -126,45 +202,35 @@ class Recipe(_Part):
 
 
 def shipped_recipes() -> list[str]:
-    """Return the names of the recipes in the package."""
-    files = resources.files("inkseek.recipes").iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+    """Return the names of the recipes in the package; those of a paper's table have the table's name in front."""
+    folder = resources.files("inkseek.recipes")
+    here = [("", folder), *((f"{part.name}/", part) for part in folder.iterdir() if part.is_dir())]
+    return sorted(
+        above + file.name.removesuffix(".yaml")
+        for above, part in here
+        for file in part.iterdir()
+        if file.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a shipped recipe by name, or a YAML file, and apply overrides.
+
+    A recipe may say `extends: other`, a shipped recipe's name or a file beside it: what it does not say itself is the
+    other's. Sections are joined key by key, but for `batch` and `objective`, which are taken whole.
 
     Args:
         name: `quickdraw-rdvc`, or a path that ends in `.yaml` or `.yml`.
         overrides: `a.b=value`, the value in YAML.
 
     Raises:
-        InkseekError: no such recipe, not YAML, or a key or value that does not fit: the line names the key, the file
-            and the nearest valid name.
+        InkseekError: no such recipe, not YAML, recipes that extend each other in a circle, or a key or value that does
+            not fit: the line names the key, the file and the nearest valid name.
     """
-    if name.endswith((".yaml", ".yml")):
-        where = name
-        try:
-            text = Path(name).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InkseekError(f"{name}: the recipe cannot be read ({error})") from None
-    else:
-        known = shipped_recipes()
-        if name not in known:
-            raise InkseekError(
-                f"no recipe is named {name!r}{nearest(name, known)}; there are: {', '.join(known)}, or give a YAML file"
-            )
-        where = f"{name}.yaml"
-        text = (resources.files("inkseek.recipes") / where).read_text(encoding="utf-8")
-    try:
-        values = plain_yaml.parse(text)
-    except yaml.YAMLError as error:
-        raise InkseekError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InkseekError(f"{where}: a recipe is a mapping of data, model, batch, objective, optim, ...")
+    values = _read(name, ())
     for override in overrides:
         _override(values, override)
-    return check_recipe(values, where)
+    return check_recipe(values, name if name.endswith(_SUFFIXES) else f"{name}.yaml")
 
 
 def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
@@ -187,6 +253,48 @@ def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     except InkseekError as error:
         raise InkseekError(f"{where}: {error}") from None
     return recipe
+
+
+def _read(name: str, below: tuple[str, ...]) -> dict[str, Any]:
+    """A recipe's values, with those of the recipes that it extends; `below` are the ones that extend it."""
+    if name in below:
+        raise InkseekError(f"recipes extend each other in a circle: {' -> '.join((*below, name))}")
+    if name.endswith(_SUFFIXES):
+        file: Traversable = Path(name).expanduser()
+    else:
+        known = shipped_recipes()
+        if name not in known:
+            by = f"{below[-1]}: extends: " if below else ""
+            raise InkseekError(
+                f"{by}no recipe is named {name!r}{nearest(name, known)}; there are: {', '.join(known)}, or give a YAML "
+                "file"
+            )
+        file = resources.files("inkseek.recipes") / f"{name}.yaml"
+    try:
+        values = plain_yaml.parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InkseekError(f"{name}: the recipe cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise InkseekError(f"{name}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InkseekError(f"{name}: a recipe is a mapping of data, model, batch, objective, optim, ...")
+    other = values.pop("extends", None)
+    if other is None:
+        return values
+    if not isinstance(other, str):
+        raise InkseekError(f"{name}: extends names one recipe, not {other!r}")
+    if other.endswith(_SUFFIXES):
+        other = str(Path(name).parent / other)
+    return _join(_read(other, (*below, name)), values)
+
+
+def _join(under: Mapping[str, Any], over: Mapping[str, Any], whole: Sequence[str] = _WHOLE) -> dict[str, Any]:
+    """Two mappings as one, key by key; `over` has the last word."""
+    joined = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(joined.get(key), Mapping) and key not in whole
+        joined[key] = _join(joined[key], value, ()) if both else value
+    return joined
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -216,6 +324,8 @@ def _first_line(error: ValidationError) -> str:
         return f"unknown key {key!r}{nearest(path[-1], _keys_at(path[:-1]))}"
     if first["type"] == "missing":
         return f"{key} is missing"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
     return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
 
 

@@ -1,0 +1,124 @@
+"""What a recipe comes to before its first step: data, batches, network, objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from inkseek.datasets import protocol as protocols
+from inkseek.datasets.catalogue import open_dataset
+from inkseek.datasets.dataset import Dataset
+from inkseek.datasets.items import Items
+from inkseek.datasets.sampling import Batches, PairBatches, PKBatches, RandomBatches
+from inkseek.errors import InkseekError
+from inkseek.losses.catalogue import build_objective
+from inkseek.losses.objective import Objective
+from inkseek.models.bundle import Model, new_model
+from inkseek.models.tuning import apply_tuning, parameter_groups
+from inkseek.training.recipe import BatchPart, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that a recipe asks for, opened, built and held against each other.
+
+    Attributes:
+        recipe: what was asked for.
+        dataset: all of it.
+        training: the items that are trained on.
+        protocol: what checkpoints are measured on; None where nothing is.
+        batches: the stream of whole batches.
+        model: the network as it starts.
+        objective: what is minimised.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    training: Items
+    protocol: protocols.Protocol | None
+    batches: Batches
+    model: Model
+    objective: Objective
+
+    @property
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters that learn, by the names that recipes give rates to."""
+        return {**parameter_groups(self.model.embedder), "objective": list(self.objective.parameters())}
+
+    @property
+    def on_features(self) -> bool:
+        """Whether the head alone learns, from pictures that never change, so that features stand for pictures."""
+        recipe = self.recipe
+        return recipe.model.tune == "head" and recipe.augment.nothing and recipe.precision == "float32"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has."""
+        return sum(parameter.numel() for parameter in self.model.embedder.parameters())
+
+    @property
+    def trained_parameters(self) -> int:
+        """How many numbers learn, those of the objective among them."""
+        return sum(parameter.numel() for group in self.groups.values() for parameter in group)
+
+
+def make_plan(recipe: Recipe, name: str) -> Plan:
+    """Open and build what a recipe asks for; nothing is written.
+
+    Args:
+        recipe: what to run.
+        name: the recipe's name, kept in the bundle.
+
+    Raises:
+        InkseekError: data that are not there, or that the batch does not fit; an unknown backbone.
+    """
+    dataset = open_dataset(recipe.data.name, recipe.data.root)
+    validating = recipe.validate_.on != "none"
+    training = dataset.training(hold_out=validating)
+    protocol = protocols.protocol_of(dataset, "pseudo-unseen") if validating else None
+    batches = make_batches(recipe.batch, dataset, training, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    model = new_model(
+        recipe.model.backbone,
+        dim=recipe.model.dim,
+        image_size=recipe.data.image_size,
+        weights=recipe.model.weights,
+        head_batchnorm=recipe.model.head_batchnorm,
+        recipe=name,
+        trained_on=dataset.name,
+        attribution=dataset.attribution,
+    )
+    apply_tuning(model.embedder, recipe.model.tune, recipe.model.batchnorm)
+    # Losses with proxies have one for each class that is trained on, by the number of its place among them.
+    classes = len(np.unique(training.labels))
+    objective = build_objective(recipe.objective, classes=classes, dim=model.embedder.dim)
+    return Plan(recipe, dataset, training, protocol, batches, model, objective)
+
+
+def make_batches(batch: BatchPart, dataset: Dataset, training: Items, seed: int) -> Batches:
+    """Return the stream of batches that a recipe describes.
+
+    Raises:
+        InkseekError: the kind does not fit the data's domains, or the numbers do not fit the pictures.
+    """
+    classes, sketches, photos, pairs = batch.classes, batch.sketches, batch.photos, batch.pairs
+    if dataset.one_domain and (sketches or pairs or batch.anchors == "both"):
+        given = "sketches" if sketches else "pairs" if pairs else "anchors: both"
+        raise InkseekError(
+            f"batch: {given} does not fit {dataset.name}, which holds photos alone: write batch: "
+            "{classes: P, photos: K}, or {photos: N} for a batch at random"
+        )
+    if not dataset.one_domain and not (sketches or pairs):
+        raise InkseekError(
+            f"batch: photos alone do not fit {dataset.name}, which holds sketches too: write batch: "
+            "{classes: P, sketches: K, photos: K}, or, where every sketch has its photo, {classes: P, pairs: K}, or "
+            "{pairs: N} for a batch at random"
+        )
+    if classes is None:
+        return RandomBatches(training, number=pairs or photos or 0, seed=seed)
+    if pairs:
+        return PairBatches(training, classes=classes, pairs=pairs, seed=seed)
+    return PKBatches(training, classes=classes, sketches=sketches or 0, photos=photos or 0, seed=seed)
