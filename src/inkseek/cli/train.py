@@ -36,6 +36,7 @@ def train(
 
     from rich.console import Console
 
+    from inkseek.models.tuning import describe_tuning
     from inkseek.training.progress import RichReporter, WarningsOnly, summary
     from inkseek.training.recipe import load_recipe
     from inkseek.training.rehearsal import rehearse
@@ -50,6 +51,8 @@ def train(
         typer.echo(resolved.to_yaml(), nl=False)
         rehearsal = rehearse(resolved, name)
         console.print(summary(rehearsal.plan))
+        if resolved.model.tune != "full":  # all of a network is a list that nobody reads
+            console.print(str(describe_tuning(rehearsal.plan.model.embedder)), highlight=False, markup=False)
         console.print(str(rehearsal), highlight=False, markup=False)
         return
     if int(os.environ.get("RANK", 0)) > 0:
