@@ -71,7 +71,7 @@ class Relations:
     @cached_property
     def positives(self) -> Tensor:
         """Every anchor's number of positives, int64 [anchors, 1]."""
-        return self.positive.sum(1, keepdim=True)
+        return self.packed.valid.sum(1, keepdim=True)
 
     @cached_property
     def negatives(self) -> Tensor:
@@ -93,19 +93,19 @@ class Relations:
         if not on_host(self.positive):
             return Packed(torch.arange(columns, device=self.positive.device).expand(rows, columns), self.positive)
         row, column = self.positive.nonzero(as_tuple=True)
-        counts = self.positives[:, 0]
+        counts = torch.bincount(row, minlength=rows)
         place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
         packed = torch.zeros(rows, int(counts.max()) if rows else 0, dtype=torch.int64)
         packed[row, place] = column
-        return Packed(packed, torch.arange(packed.shape[1]) < self.positives)
+        return Packed(packed, torch.arange(packed.shape[1]) < counts[:, None])
 
     @cached_property
     def moments(self) -> Moments:
         """The distances' moments by anchor, detached."""
-        distance = self.distance.detach()
+        distance, (column, valid) = self.distance.detach(), self.packed
         blocks = [
             (
-                *_masked_moments(distance[rows], self.positive[rows], self.positives[rows]),
+                *_masked_moments(distance[rows].gather(1, column[rows]), valid[rows], self.positives[rows]),
                 *_masked_moments(distance[rows], self.negative[rows], self.negatives[rows]),
             )
             for rows in row_blocks(distance)

@@ -148,7 +148,7 @@ def _variance(relations: Relations, reduction: Literal["mean", "sum"]) -> Tensor
     value: Tensor = _Variance.apply(
         relations.distance,
         variance,
-        relations.positive,
+        *relations.packed,
         relations.negative,
         2 * relations.negatives.to(dtype) / degrees,
         relations.moments.negative_mean + mean,
@@ -166,19 +166,20 @@ class _Variance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, variance: Tensor, *masks_slopes_centres: Tensor) -> Tensor:
-        ctx.save_for_backward(distance, *masks_slopes_centres)
+    def forward(ctx: Any, distance: Tensor, variance: Tensor, *places_slopes_centres: Tensor) -> Tensor:
+        ctx.save_for_backward(distance, *places_slopes_centres)
         return variance.clone()
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        distance, positive, negative, positive_slope, positive_centre, negative_slope, negative_centre = (
+        distance, column, valid, negative, positive_slope, positive_centre, negative_slope, negative_centre = (
             ctx.saved_tensors
         )
         with torch.no_grad():
             gradient = torch.empty_like(distance)
             for rows in row_blocks(distance):
-                pull = (distance[rows] - positive_centre[rows]) * (upstream * positive_slope[rows])
-                push = (distance[rows] - negative_centre[rows]) * (upstream * negative_slope[rows])
-                gradient[rows] = torch.where(positive[rows], pull, torch.where(negative[rows], push, 0))
-        return only_once(gradient, distance), *(None,) * 7
+                near, columns = distance[rows], column[rows]
+                push = (near - negative_centre[rows]) * (upstream * negative_slope[rows])
+                pull = (near.gather(1, columns) - positive_centre[rows]) * (upstream * positive_slope[rows])
+                gradient[rows] = push.mul_(negative[rows]).scatter_add_(1, columns, torch.where(valid[rows], pull, 0))
+        return only_once(gradient, distance), *(None,) * 8
