@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench-losses bench-evaluation lint format clean
+.PHONY: help demo test soak bench-losses bench-training bench-evaluation lint format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
@@ -21,6 +21,9 @@ soak: $(VENV)/.dev ## long torture tests
 
 bench-losses: $(VENV)/.dev ## time and memory of the losses beside pytorch-metric-learning's
 	$(BIN)/python benchmarks/losses.py --out results/bench-losses.csv
+
+bench-training: $(VENV)/.dev ## the training loop beside forward, backward and decoding
+	$(BIN)/python benchmarks/training.py --out results/bench-training.csv
 
 bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
 	$(BIN)/python benchmarks/evaluation.py
