@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from inkseek import distances
 from inkseek import relations as module
 from inkseek.errors import InkseekError
 from inkseek.relations import LEVELS, METRICS, Batch, Level, Metric, Relations, relative_distance_moments
@@ -144,13 +145,13 @@ def test_level_follows_the_instances_unless_given() -> None:
 
 def test_relations_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[Metric] = []
-    original = module._distance
+    original = distances.pairwise
 
     def counted(anchors: Tensor, candidates: Tensor, metric: Metric) -> Tensor:
         computed.append(metric)
         return original(anchors, candidates, metric)
 
-    monkeypatch.setattr(module, "_distance", counted)
+    monkeypatch.setattr(module, "pairwise", counted)
     batch = Batch(normal(4), [0, 0, 1, 1], instances=[0, 1, 2, 3])
     for level in (*LEVELS, None):
         for metric in METRICS:

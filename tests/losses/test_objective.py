@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from inkseek import distances
 from inkseek import relations as module
 from inkseek.errors import InkseekError
 from inkseek.losses import RDVC, SEC, Batch, Objective, Term, Triplet, diagnose
@@ -148,13 +149,13 @@ def test_one_rdvc_can_serve_two_objectives() -> None:
 
 def test_relations_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[Metric] = []
-    original = module._distance
+    original = distances.pairwise
 
     def counted(anchors: Tensor, candidates: Tensor, metric: Metric) -> Tensor:
         computed.append(metric)
         return original(anchors, candidates, metric)
 
-    monkeypatch.setattr(module, "_distance", counted)
+    monkeypatch.setattr(module, "pairwise", counted)
     batch = Batch(normal(), LABELS, instances=LABELS)
     objective = Triplet(level="category") + Triplet(level="instance", name="instance") + RDVC() + SEC()
     torch.autograd.backward(objective(batch))

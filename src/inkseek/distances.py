@@ -1,0 +1,87 @@
+"""Distances between all rows of two matrices, and rows at unit length, with gradients that cost few passes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+Metric = Literal["sqeuclidean", "euclidean", "cosine", "dot"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
+def pairwise(anchors: Tensor, candidates: Tensor, metric: Metric) -> Tensor:
+    """Distances [anchors, candidates]: of unit rows `sqeuclidean` 2 - 2 a.c, `euclidean` its root, `cosine` 1 - a.c.
+
+    `dot` is -a.c, of rows as they are. The same tensor on both sides costs one product less on the way back. Finite
+    with a finite gradient at distance zero, and differentiable twice.
+    """
+    constant, slope = {"dot": (0.0, -1.0), "cosine": (1.0, -1.0)}.get(metric, (2.0, -2.0))
+    # The same tensor twice would be given two gradients, each by a product of its own.
+    distance: Tensor = _Product.apply(anchors, None if candidates is anchors else candidates, constant, slope)
+    if metric == "dot":
+        return distance
+    with torch.no_grad():  # Rounding can fall below zero. The value is mended, the gradient was never wrong.
+        distance.clamp_(min=0)
+    if metric != "euclidean":
+        return distance
+    apart = ~(distance <= 0)  # At zero the root's gradient would be infinite. Written so that NaN stays NaN.
+    return torch.where(apart, distance, 1).sqrt() * apart
+
+
+class _Product(torch.autograd.Function):
+    """constant + slope a.c for all rows a and c, or for all pairs of one matrix's rows; differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor | None, constant: float, slope: float) -> Tensor:
+        ctx.save_for_backward(anchors, candidates)
+        ctx.slope = slope
+        others = anchors if candidates is None else candidates
+        return torch.addmm(anchors.new_full((), constant), anchors, others.T, alpha=slope)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (gradient,) = upstream
+        anchors, candidates = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            if candidates is None:
+                return ctx.slope * ((gradient + gradient.T) @ anchors), None, None, None
+            by_anchors, by_candidates, *_ = ctx.needs_input_grad
+            return (
+                ctx.slope * (gradient @ candidates) if by_anchors else None,
+                ctx.slope * (gradient.T @ anchors) if by_candidates else None,
+                None,
+                None,
+            )
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Rows at length 1, [rows, dim]; a row of length zero stays zero, with zero gradient. Differentiable twice."""
+    units: Tensor = _Unit.apply(embeddings)
+    return units
+
+
+class _Unit(torch.autograd.Function):
+    """Rows at length 1, and a row of length zero as it is, with zero gradient; differentiable again."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        units = rows / _length(rows)
+        ctx.save_for_backward(rows, units)
+        return units
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        (gradient,) = upstream
+        rows, units = ctx.saved_tensors
+        with torch.autocast(gradient.device.type, enabled=False):
+            # What points along the row only made it longer.
+            along = torch.linalg.vecdot(gradient, units).unsqueeze(1)
+            return torch.addcmul(gradient, units, along, value=-1) / _length(rows)
+
+
+def _length(rows: Tensor) -> Tensor:
+    """The rows' lengths, [rows, 1]; infinite instead of zero, so that dividing by it gives zero."""
+    length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return torch.where(length > torch.finfo(length.dtype).tiny, length, torch.inf)
