@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from inkseek.losses.margin import MarginTerm
 from inkseek.losses.objective import Objective
 from inkseek.losses.term import RelationTerm, Term
 from inkseek.relations import Batch, relative_distance_moments
@@ -23,7 +24,8 @@ def diagnose(term: Term, batch: Batch) -> dict[str, Tensor]:
         Detached 0-d tensors by name. `cosine` is the mean cosine over all pairs of the batch, 1 for a collapsed
         embedding. With the term's name in front, `triplet.active` is the share of tuples that still push (where the
         loss knows one), `triplet.mean` and `triplet.variance` are those of the relative distance D = d(a,p) - d(a,n)
-        over all triplets, and `rdvc.weight` is the weight in force where a ratio decides it.
+        over all triplets, `quadruplet.margin` is the mean of margins that are learned, beside their `.min` and `.max`,
+        and `rdvc.weight` is the weight in force where a ratio decides it.
     """
     figures = {"cosine": mean_cosine(batch)}
     for part in term.parts.values() if isinstance(term, Objective) else (term,):
@@ -31,6 +33,9 @@ def diagnose(term: Term, batch: Batch) -> dict[str, Tensor]:
             active = part.active(batch)
             mean, variance = relative_distance_moments(part.relations(batch))
             known = {} if active is None else {"active": active}
+            margins = part.learned_margins(batch) if isinstance(part, MarginTerm) else None
+            if margins is not None:
+                known |= {"margin": margins.mean(), "margin.min": margins.min(), "margin.max": margins.max()}
             figures |= {
                 f"{part.name}.{key}": value for key, value in {**known, "mean": mean, "variance": variance}.items()
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from inkseek.errors import InkseekError
@@ -63,6 +64,13 @@ class MarginTerm(RelationTerm):
             raise InkseekError(
                 f"{self.name}: {len(margin)} margins, one for each anchor, meet {len(distance)} anchors"
             ) from None
+
+    def learned_margins(self, batch: Batch) -> Tensor | None:
+        """Every anchor's margin, detached, [anchors, 1]; None where it is a number or a fixed tensor."""
+        if not isinstance(self.margin, nn.Module | nn.Parameter):
+            return None
+        with torch.no_grad():
+            return self.margins(batch, batch.relations(self.distance, self.level).distance)
 
     def _check(self, margin: Tensor) -> None:
         if not margin.is_floating_point() or margin.ndim > 2 or (margin.ndim == 2 and margin.shape[1] != 1):

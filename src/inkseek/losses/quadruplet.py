@@ -91,6 +91,19 @@ class Quadruplet(MarginTerm):
         quadruplets, excess = self._excess(batch)
         return ((excess.detach() > 0) & quadruplets.valid).sum() / quadruplets.valid.sum().clamp(min=1)
 
+    def push(self, batch: Batch) -> Tensor:
+        """Mean of dl/dDelta over the last forward pass's quadruplets, how hard they push, 0-d; see `active` for hinges.
+
+        Of the soft-plus it is sigmoid(beta (Delta + m)), and differentiable.
+        """
+        quadruplets, excess = self._excess(batch)
+        each = (excess > 0).to(excess) if self.smooth == "hinge" else torch.sigmoid(self.sharpness * excess)
+        return torch.where(quadruplets.valid, each, 0).sum() / quadruplets.valid.sum().clamp(min=1)
+
+    def learned_margins(self, batch: Batch) -> Tensor | None:
+        """As for every term with a margin; the anchors are the items of both domains."""
+        return super().learned_margins(batch.union)
+
     def relations(self, batch: Batch, metric: Metric | None = None) -> Relations:
         """The relations across domains, which is where retrieval happens."""
         relations = super().relations(batch, metric)

@@ -14,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from inkseek.errors import InkseekError
 from inkseek.losses.gather import gather
+from inkseek.margins.bilevel import MetaStep
+from inkseek.margins.relation_network import RelationNetwork
 from inkseek.models.tuning import set_train_mode
 from inkseek.relations import Batch
 from inkseek.training.ema import EMA
@@ -32,11 +34,13 @@ class Learned:
         loss: of the whole batch, detached, 0-d.
         batch: of all processes together, whose relations the loss has read.
         gradient: length of the gradient before it was clipped; None where nothing clips.
+        meta: the bilevel step before it; None where there was none.
     """
 
     loss: Tensor
     batch: Batch
     gradient: Tensor | None
+    meta: MetaStep | None
 
 
 class Learner:
@@ -68,6 +72,10 @@ class Learner:
             on = [processes.device] if processes.device.type == "cuda" else None
             self._network = DistributedDataParallel(self._network, on, broadcast_buffers=self.live_batchnorm)
         self._normalise = plan.model.normalise
+        # What the head reads, kept for the bilevel step, whatever wraps the network and however it is parted.
+        self._features: list[Tensor] = []
+        if plan.bilevel is not None:
+            self.embedder.head.register_forward_pre_hook(lambda _, inputs: self._features.append(inputs[0].detach()))
         self._classes = np.unique(plan.training.labels)
         anchors, size = plan.batches.anchors, plan.batches.size
         self._even = anchors % processes.world == 0 and (size - anchors) % processes.world == 0
@@ -91,9 +99,15 @@ class Learner:
             inputs = self._normalise(inputs).to(torch.float64 if self.exact else torch.float32)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         gathered: list[Batch] = []
+        meta: MetaStep | None = None
+        self._features.clear()
 
         def loss_of(embeddings: Tensor) -> Tensor:
+            nonlocal meta
             gathered.append(gather(self._batch(embeddings, read), even=self._even))
+            if self.plan.bilevel is not None and recipe.meta is not None and (step - 1) % recipe.meta.every == 0:
+                features = gather(self._batch(torch.cat(self._features), read), even=self._even)
+                meta = self.plan.bilevel.step(features)
             loss: Tensor = self.objective(gathered[0])
             return loss
 
@@ -109,7 +123,10 @@ class Learner:
         length = None if recipe.optim.clip is None else clip(self.optimiser, recipe.optim.clip)
         self.optimiser.step()
         self.ema.update(self.embedder)
-        return Learned(loss, gathered[0], length)
+        for module in self.objective.modules():
+            if isinstance(module, RelationNetwork):
+                module.remember(gathered[0])
+        return Learned(loss, gathered[0], length, meta)
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint must hold."""
@@ -119,6 +136,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "ema": self.ema.state,
             "ema_updates": self.ema.updates,
+            "bilevel": None if self.plan.bilevel is None else self.plan.bilevel.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -128,6 +146,8 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.ema.state = {key: value.to(self.processes.device) for key, value in state["ema"].items()}
         self.ema.updates = state["ema_updates"]
+        if self.plan.bilevel is not None:
+            self.plan.bilevel.load(state["bilevel"])
 
     def _embed(self, inputs: Tensor) -> Tensor:
         half = self.recipe.precision == "bfloat16"

@@ -16,6 +16,8 @@ from inkseek.datasets.sampling import Batches, PairBatches, PKBatches, RandomBat
 from inkseek.errors import InkseekError
 from inkseek.losses.catalogue import build_objective
 from inkseek.losses.objective import Objective
+from inkseek.margins.bilevel import Bilevel
+from inkseek.margins.settings import with_margins
 from inkseek.models.bundle import Model, new_model
 from inkseek.models.tuning import apply_tuning, parameter_groups
 from inkseek.training.recipe import BatchPart, Recipe
@@ -33,6 +35,7 @@ class Plan:
         batches: the stream of whole batches.
         model: the network as it starts.
         objective: what is minimised.
+        bilevel: teaches the objective's margin; None where none is learned so.
     """
 
     recipe: Recipe
@@ -42,11 +45,13 @@ class Plan:
     batches: Batches
     model: Model
     objective: Objective
+    bilevel: Bilevel | None
 
     @property
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters that learn, by the names that recipes give rates to."""
-        return {**parameter_groups(self.model.embedder), "objective": list(self.objective.parameters())}
+        own = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
+        return {**parameter_groups(self.model.embedder), "objective": own}
 
     @property
     def on_features(self) -> bool:
@@ -61,8 +66,9 @@ class Plan:
 
     @property
     def trained_parameters(self) -> int:
-        """How many numbers learn, those of the objective among them."""
-        return sum(parameter.numel() for group in self.groups.values() for parameter in group)
+        """How many numbers learn, those of the objective and its margin among them."""
+        margin = [] if self.bilevel is None else list(self.bilevel.margin.parameters())
+        return sum(parameter.numel() for group in (*self.groups.values(), margin) for parameter in group)
 
 
 def make_plan(recipe: Recipe, name: str) -> Plan:
@@ -94,8 +100,12 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
     apply_tuning(model.embedder, recipe.model.tune, recipe.model.batchnorm)
     # Losses with proxies have one for each class that is trained on, by the number of its place among them.
     classes = len(np.unique(training.labels))
-    objective = build_objective(recipe.objective, classes=classes, dim=model.embedder.dim)
-    return Plan(recipe, dataset, training, protocol, batches, model, objective)
+    dim = model.embedder.dim
+    objective = build_objective(with_margins(recipe.objective, classes=classes, dim=dim), classes=classes, dim=dim)
+    bilevel = None
+    if recipe.meta is not None:
+        bilevel = Bilevel(objective, model.embedder.head, recipe.meta, seed=recipe.seed)
+    return Plan(recipe, dataset, training, protocol, batches, model, objective, bilevel)
 
 
 def make_batches(batch: BatchPart, dataset: Dataset, training: Items, seed: int) -> Batches:

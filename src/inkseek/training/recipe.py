@@ -15,6 +15,8 @@ from inkseek.datasets.catalogue import DATASETS
 from inkseek.errors import InkseekError, nearest
 from inkseek.images.augmentation import Augmentation
 from inkseek.losses.catalogue import build_objective
+from inkseek.margins.bilevel import bilevel_term
+from inkseek.margins.settings import MetaSettings, with_margins
 from inkseek.metrics.names import metric as parse_metric
 from inkseek.models.tuning import BatchNormMode, Tune
 from inkseek.training import plain_yaml
@@ -177,6 +179,11 @@ class Validate(_Part):
 class Recipe(_Part):
     """A training run's whole configuration.
 
+    A term's `margin` in `objective` is a number, or `{kind: relation | scalar | anchor, ...}`
+    (`inkseek.margins.settings`). With `meta` a learned margin is taught by the bilevel step; without, it descends on
+    the objective like everything else, which drives it to its lower bound. A relation network reads the head's output,
+    and is kept in the bundle where the head is.
+
     `bfloat16` computes the network in half precision where that is safe; losses and what is learned stay float32.
     `float64` is for comparisons that must be exact.
     """
@@ -186,6 +193,7 @@ class Recipe(_Part):
     batch: BatchPart
     augment: AugmentPart = AugmentPart()
     objective: dict[str, dict[str, Any] | None]
+    meta: MetaSettings | None = None
     optim: Optim
     validate_: Validate = Field(default=Validate(), alias="validate")
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -248,7 +256,10 @@ def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
             f"{where}: data.name: no data set is named {recipe.data.name!r}{nearest(recipe.data.name, DATASETS)}"
         )
     try:
-        build_objective(recipe.objective, classes=2, dim=2)  # how many there will be, the data and the model say
+        # How many there will be, the data and the model say.
+        objective = build_objective(with_margins(recipe.objective, classes=2, dim=2), classes=2, dim=2)
+        if recipe.meta is not None:
+            bilevel_term(objective)
         parse_metric(recipe.validate_.metric)
     except InkseekError as error:
         raise InkseekError(f"{where}: {error}") from None

@@ -161,6 +161,10 @@ def _figures(learner: Learner, learned: Learned) -> dict[str, float]:
     values = {**objective.terms, **diagnose(objective, learned.batch)}
     if learned.gradient is not None:
         values["gradient"] = learned.gradient
+    if learner.plan.bilevel is not None:
+        values["meta.skipped"] = torch.tensor(learner.plan.bilevel.skipped)
+    if learned.meta is not None:
+        values |= {"meta.loss": learned.meta.loss, "meta.hypergradient": learned.meta.hypergradient}
     rates = {"lr": rate_of_model(learner.optimiser)}
     return {"loss": float(learned.loss), **{key: float(value) for key, value in values.items()}, **rates}
 
