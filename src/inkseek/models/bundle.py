@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from inkseek.errors import InkseekError
 from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, prepare
+from inkseek.margins.relation_network import RelationNetwork
 from inkseek.models import hub
 from inkseek.models.backbone import create_backbone, input_size_of, normalisation_of
 from inkseek.models.card import Card, read_card
@@ -28,6 +29,7 @@ _CARD = "model.json"
 _RECIPE = "recipe.yaml"
 _BATCH = 64
 _FROZEN = "frozen:"
+_MARGIN = "margin."
 
 
 class Model:
@@ -38,11 +40,15 @@ class Model:
         embedder: the network, in evaluation mode.
         normalise: turns prepared pixels, uint8 [N, H, W, 3], into what the network reads.
         path: the folder it was loaded from; None for a model of the Hub or one made here.
+        margin: the relation network and its memory, of a model that was trained with one.
         fingerprint: sha256 over the weights and everything of the card that changes an embedding.
     """
 
-    def __init__(self, embedder: Embedder, card: Card, path: Path | None = None) -> None:
+    def __init__(
+        self, embedder: Embedder, card: Card, path: Path | None = None, margin: RelationNetwork | None = None
+    ) -> None:
         self.embedder = embedder.eval()
+        self.margin = margin
         self.card = card
         self.path = path
         self.dim = embedder.dim
@@ -77,9 +83,30 @@ class Model:
             rows[start : start + _BATCH] = embeddings.float().cpu().numpy()
         return rows
 
+    @torch.inference_mode()
+    def margins(self, embeddings: npt.NDArray[np.float32], domain: Domain) -> npt.NDArray[np.float32]:
+        """Return the learned margin of each embedding by itself: float32 [N], in Euclidean distance of unit vectors.
+
+        A class's own margin in training is the mean over its samples (`RelationNetwork`).
+
+        Args:
+            embeddings: float32 [N, dim], rows of unit length, as `embed` gives them.
+            domain: what they are of.
+
+        Raises:
+            InkseekError: the model has not learned a margin.
+        """
+        if self.margin is None:
+            raise InkseekError(
+                "this model has no learned margin; a recipe whose quadruplet has one, such as ramln-emoji, trains it"
+            )
+        device = next(self.margin.parameters()).device
+        domains = torch.full((len(embeddings),), int(domain == "photo"), device=device)
+        return self.margin.of(torch.from_numpy(embeddings).to(device), domains)[:, 0].cpu().numpy()
+
     def without_head(self) -> Model:
-        """Return the backbone's feature as the embedding; the backbone is shared."""
-        card = self.card.model_copy(update={"dim": None, "head_batchnorm": False})
+        """Return the backbone's feature as the embedding; the backbone is shared, and a margin is left behind."""
+        card = self.card.model_copy(update={"dim": None, "head_batchnorm": False, "margin": None})
         return Model(self.embedder.without_head(), card, path=self.path)
 
     def save(self, folder: Path) -> None:
@@ -93,7 +120,10 @@ class Model:
             folder.parent.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))
             (beside / "new").mkdir()
-            save_file({k: v.contiguous() for k, v in self.embedder.state_dict().items()}, beside / "new" / _WEIGHTS)
+            tensors = self.embedder.state_dict()
+            if self.margin is not None:
+                tensors |= {f"{_MARGIN}{name}": tensor for name, tensor in self.margin.state_dict().items()}
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside / "new" / _WEIGHTS)
             (beside / "new" / _CARD).write_text(self.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if folder.exists():
                 folder.rename(beside / "previous")
@@ -218,12 +248,21 @@ def _read(folder: Path, *, named: str, path: Path | None) -> Model:
     card = read_card(folder / _CARD)
     backbone = create_backbone(card.backbone, pretrained=False, image_size=card.image_size)
     embedder = Embedder(backbone, card.dim, head_batchnorm=card.head_batchnorm)
+    margin = None
+    if card.margin is not None:
+        with torch.device("meta"):  # so that the file, and not what a stranger's card says, decides on the memory
+            margin = card.margin.settings.build(dim=embedder.dim, classes=card.margin.classes)
     try:
-        embedder.load_state_dict(load_file(folder / _WEIGHTS))
+        tensors = load_file(folder / _WEIGHTS)
+        if margin is not None:
+            names = [name for name in tensors if name.startswith(_MARGIN)]
+            margin.load_state_dict({name.removeprefix(_MARGIN): tensors.pop(name) for name in names}, assign=True)
+            margin.float()
+        embedder.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InkseekError(f"{folder / _WEIGHTS}: not this model's weights ({reason})") from None
-    return Model(embedder, card, path=path)
+    return Model(embedder, card, path=path, margin=margin)
 
 
 def _fingerprint(embedder: Embedder, card: Card) -> str:

@@ -9,9 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from inkseek.errors import InkseekError
 from inkseek.images.preprocessing import PREPROCESSING_VERSION, Channels, Normalisation
+from inkseek.margins.settings import RelationSettings
 
 _MOST_BYTES = 2**20
 _Positive = Annotated[FiniteFloat, Field(gt=0)]
+
+
+class MarginCard(BaseModel):
+    """The relation network that a bundle carries: what it is built from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    settings: RelationSettings
+    classes: int = Field(ge=1, le=1_000_000)
 
 
 class Card(BaseModel):
@@ -27,6 +37,7 @@ class Card(BaseModel):
     std: tuple[_Positive, _Positive, _Positive]
     channels: Channels = "rgb"
     head_batchnorm: bool = False
+    margin: MarginCard | None = None
     preprocessing: int
     recipe: str = ""
     step: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,10 @@ from inkseek.errors import InkseekError
 from inkseek.losses.catalogue import build_objective
 from inkseek.losses.objective import Objective
 from inkseek.margins.bilevel import Bilevel
-from inkseek.margins.settings import with_margins
+from inkseek.margins.relation_network import RelationNetwork
+from inkseek.margins.settings import RelationSettings, margin_settings, with_margins
 from inkseek.models.bundle import Model, new_model
+from inkseek.models.card import MarginCard
 from inkseek.models.tuning import apply_tuning, parameter_groups
 from inkseek.training.recipe import BatchPart, Recipe
 
@@ -69,6 +72,17 @@ class Plan:
         """How many numbers learn, those of the objective and its margin among them."""
         margin = [] if self.bilevel is None else list(self.bilevel.margin.parameters())
         return sum(parameter.numel() for group in (*self.groups.values(), margin) for parameter in group)
+
+    def relation_network(self) -> tuple[MarginCard, RelationNetwork] | None:
+        """A copy of the relation network that the objective has now, and what builds it; None where there is none."""
+        for name, term in self.objective.parts.items():
+            margin = getattr(term, "margin", None)
+            if isinstance(margin, RelationNetwork):
+                settings = margin_settings(name, (self.recipe.objective[name] or {})["margin"])
+                assert isinstance(settings, RelationSettings), "it has built a relation network"
+                classes = len(np.unique(self.training.labels))
+                return MarginCard(settings=settings, classes=classes), copy.deepcopy(margin).float()
+        return None
 
 
 def make_plan(recipe: Recipe, name: str) -> Plan:

@@ -15,7 +15,9 @@ from torch import Tensor
 from inkseek.errors import InkseekError
 from inkseek.losses.collapse import CollapseDetector
 from inkseek.losses.diagnostics import diagnose
+from inkseek.margins.relation_network import RelationNetwork
 from inkseek.models.bundle import Model
+from inkseek.models.card import MarginCard
 from inkseek.training.checkpoint import Checkpoints
 from inkseek.training.features import open_source
 from inkseek.training.learner import Learned, Learner
@@ -189,7 +191,15 @@ def _save(
     processes.on_first(lambda: checkpoints.write(step, {"step": step, **learner.state()}, figures, best=improved))
 
 
-def _kept(model: Model, weights: Mapping[str, Tensor], recipe: Recipe, *, step: int, path: Path | None) -> Model:
+def _kept(
+    model: Model,
+    weights: Mapping[str, Tensor],
+    recipe: Recipe,
+    *,
+    step: int,
+    path: Path | None,
+    margin: tuple[MarginCard, RelationNetwork] | None = None,
+) -> Model:
     """The model as it is measured and kept: with averaged weights, and without the head where the recipe drops it."""
     embedder = copy.deepcopy(model.embedder)
     embedder.load_state_dict(weights)
@@ -197,7 +207,10 @@ def _kept(model: Model, weights: Mapping[str, Tensor], recipe: Recipe, *, step: 
     card = model.card.model_copy(update={"step": step})
     if recipe.model.head == "dropped":
         embedder, card = embedder.without_head(), card.model_copy(update={"dim": None, "head_batchnorm": False})
-    return Model(embedder, card, path=path)
+        margin = None  # it reads the head's output
+    if margin is None:
+        return Model(embedder, card, path=path)
+    return Model(embedder, card.model_copy(update={"margin": margin[0]}), path=path, margin=margin[1])
 
 
 def _finish(run: Path, plan: Plan, checkpoints: Checkpoints, processes: Processes) -> Model:
@@ -205,6 +218,9 @@ def _finish(run: Path, plan: Plan, checkpoints: Checkpoints, processes: Processe
     if found is None:
         raise InkseekError(f"{run}: no checkpoint was written; remove the folder and train again")
     state, _ = found
-    best = _kept(plan.model, state["ema"], plan.recipe, step=int(state["step"]), path=run)
+    plan.objective.load_state_dict(state["objective"])
+    best = _kept(
+        plan.model, state["ema"], plan.recipe, step=int(state["step"]), path=run, margin=plan.relation_network()
+    )
     processes.on_first(lambda: best.save(run / "bundle"))
     return best
