@@ -36,6 +36,9 @@ def objectives():
     yield "lifted", LiftedStructure()
     yield "quadruplet", Quadruplet(0.7)
     yield "quadruplet hard", Quadruplet(0.7, mining="batch_hard", smooth="softplus")
+    yield "modality-aware", ModalityAwareTriplet(0.7)
+    yield "classification", Classification(4, 5).double()
+    yield "divergence", Triplet(0.7) + RelativeDistanceDivergence()
     yield "rdvc", Triplet(0.7) + Ratio(0.5) * RDVC()
     yield "rdvc sampled", Triplet(0.7) + 0.5 * RDVC(pairs="sampled")
     yield "rdvc mined", Triplet(0.7) + 0.5 * RDVC(pairs="mined")
@@ -63,7 +66,7 @@ for case, (sizes, photo_sizes) in cases.items():
     for domains in (1, 2):
         for level in ("category", "instance"):
             for name, objective in objectives():
-                if (domains == 1 and name.startswith("quadruplet")) or (level == "instance" and domains == 1):
+                if domains == 1 and (level == "instance" or name.startswith(("quadruplet", "modality"))):
                     continue
                 layer = torch.nn.Linear(6, 5, bias=False).double()
                 with torch.no_grad():

@@ -12,14 +12,17 @@ from inkseek.errors import InkseekError, nearest
 from inkseek.losses import adapters
 from inkseek.losses.binomial_deviance import BinomialDeviance
 from inkseek.losses.calibration import Ratio
+from inkseek.losses.classification import Classification
 from inkseek.losses.contrastive import Contrastive
 from inkseek.losses.l2 import L2
 from inkseek.losses.lifted_structure import LiftedStructure
+from inkseek.losses.modality_aware_triplet import ModalityAwareTriplet
 from inkseek.losses.multi_similarity import MultiSimilarity
 from inkseek.losses.n_pair import NPair
 from inkseek.losses.objective import Objective
 from inkseek.losses.quadruplet import Quadruplet
 from inkseek.losses.rdvc import RDVC
+from inkseek.losses.relative_distance_divergence import RelativeDistanceDivergence
 from inkseek.losses.sec import SEC
 from inkseek.losses.semi_hard import SemiHardTriplet
 from inkseek.losses.term import Term, default_name
@@ -34,8 +37,10 @@ BASES = (
     BinomialDeviance,
     LiftedStructure,
     Quadruplet,
+    ModalityAwareTriplet,
+    Classification,
 )
-REGULARISERS = (RDVC, SEC, L2)
+REGULARISERS = (RDVC, SEC, L2, RelativeDistanceDivergence)
 COMPETITORS = (
     adapters.SoftTriple,
     adapters.RankedList,
@@ -96,7 +101,7 @@ def build_objective(
 
     Args:
         terms: the section.
-        classes: how many classes the training labels 0..classes-1 name, for losses with proxies.
+        classes: how many classes the training labels 0..classes-1 name, for losses with proxies or a classifier.
         dim: the embedding's, for the same.
 
     Raises:

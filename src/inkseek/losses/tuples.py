@@ -1,4 +1,4 @@
-"""Some of a batch's triplets: those that a loss has mined, or one drawn for each positive pair."""
+"""Some of a batch's triplets: those that a loss has mined, each anchor's hardest, or one drawn for a positive pair."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from inkseek.relations import Relations
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """One negative for each positive pair.
+    """One negative for each positive pair, or for some of them.
 
     Attributes:
-        positive: int64 [anchors, K], each anchor's positives (`Relations.packed`).
+        positive: int64 [anchors, K], the candidate that is the positive: all of an anchor's (`Relations.packed`), or
+            those that were chosen.
         negative: int64 [anchors, K], the candidate that is the negative of the pair.
-        valid: bool [anchors, K], the positives whose anchor has a negative; elsewhere the others mean nothing.
+        valid: bool [anchors, K], where there is a triplet; elsewhere the others mean nothing.
     """
 
     positive: Tensor
@@ -87,6 +88,19 @@ class Intervals:
         u = own - mean
         squares = self.lengths * u.square() - 2 * u * sums + self.sums(centred.square())
         return squares.sum().to(distance.dtype)
+
+
+def hardest(relations: Relations) -> Chosen:
+    """For each anchor its farthest positive and its nearest negative; all of it [anchors, 1]."""
+    distance = relations.distance.detach()
+    if not distance.numel():
+        nobody = torch.zeros(len(distance), 1, dtype=torch.int64, device=distance.device)
+        return Chosen(nobody, nobody, nobody.bool())
+    return Chosen(
+        torch.where(relations.positive, distance, -torch.inf).argmax(1, keepdim=True),
+        torch.where(relations.negative, distance, torch.inf).argmin(1, keepdim=True),
+        relations.positive.any(1, keepdim=True) & relations.negative.any(1, keepdim=True),
+    )
 
 
 def random_negatives(relations: Relations, generator: torch.Generator) -> Chosen:
