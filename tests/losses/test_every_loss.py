@@ -28,6 +28,7 @@ from inkseek.losses import (
     SemiHardTriplet,
     Term,
     Triplet,
+    VarianceParts,
     diagnose,
 )
 from inkseek.losses.catalogue import BASES, REGULARISERS
@@ -49,6 +50,8 @@ ONE_DOMAIN: dict[str, Callable[[], Term]] = {
     "rdvc mined semi-hard all": lambda: SemiHardTriplet(0.7, negatives="all") + RDVC(pairs="mined"),
     "rdvc mined multi-similarity": lambda: MultiSimilarity() + RDVC(pairs="mined"),
     "rdvc other distance": lambda: Triplet(0.7) + RDVC("cosine", pairs="mined"),
+    "between-anchor variance": lambda: Triplet(0.7) + VarianceParts("between"),
+    "separate variances": lambda: Triplet(0.7) + VarianceParts("separate"),
     "sec": lambda: SEC(),
     "l2": lambda: L2(),
 }

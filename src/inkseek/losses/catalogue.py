@@ -24,6 +24,7 @@ from inkseek.losses.sec import SEC
 from inkseek.losses.semi_hard import SemiHardTriplet
 from inkseek.losses.term import Term, default_name
 from inkseek.losses.triplet import Triplet
+from inkseek.losses.variance_parts import VarianceParts
 
 BASES = (
     Triplet,
@@ -35,7 +36,7 @@ BASES = (
     LiftedStructure,
     Quadruplet,
 )
-REGULARISERS = (RDVC, SEC, L2)
+REGULARISERS = (RDVC, SEC, L2, VarianceParts)
 COMPETITORS = (
     adapters.SoftTriple,
     adapters.RankedList,
