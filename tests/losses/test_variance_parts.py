@@ -53,9 +53,7 @@ def test_it_rides_on_a_base_loss() -> None:
     with pytest.raises(InkseekError, match="no distance"):
         VarianceParts()(embeddings(), LABELS)
     objective = Triplet(0.5, "cosine") + 0.5 * VarianceParts("between")
-    alone = Triplet(0.5, "cosine")(embeddings(), LABELS) + 0.5 * VarianceParts("between", "cosine")(
-        embeddings(), LABELS
-    )
+    apart = [term(embeddings(), LABELS) for term in (Triplet(0.5, "cosine"), VarianceParts("between", "cosine"))]
     assert torch.isclose(objective(embeddings(), LABELS), apart[0] + 0.5 * apart[1])
     with pytest.raises(InkseekError, match="part must be between or separate"):
         VarianceParts("both")  # type: ignore[arg-type]
