@@ -31,6 +31,7 @@ from inkseek.losses import (
     SemiHardTriplet,
     Term,
     Triplet,
+    VarianceParts,
     diagnose,
 )
 from inkseek.losses.catalogue import BASES, REGULARISERS
@@ -53,6 +54,8 @@ ONE_DOMAIN: dict[str, Callable[[], Term]] = {
     "rdvc mined multi-similarity": lambda: MultiSimilarity() + RDVC(pairs="mined"),
     "rdvc other distance": lambda: Triplet(0.7) + RDVC("cosine", pairs="mined"),
     "relative-distance divergence": lambda: Triplet(0.7) + RelativeDistanceDivergence(),
+    "between-anchor variance": lambda: Triplet(0.7) + VarianceParts("between"),
+    "separate variances": lambda: Triplet(0.7) + VarianceParts("separate"),
     "sec": lambda: SEC(),
     "l2": lambda: L2(),
 }

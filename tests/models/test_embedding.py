@@ -156,6 +156,21 @@ def test_features_and_a_head_give_the_embeddings(items: Items) -> None:
     assert np.abs(np.linalg.norm(features, axis=1) - 1).min() > 0.1  # the head reads lengths, so they are kept
 
 
+def test_embeddings_by_way_of_features_read_pictures_once_for_every_head(
+    items: Items, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(2)
+    one, other = (new_model("tf_efficientnet_lite0", dim=8, image_size=96, head_batchnorm=True) for _ in range(2))
+    np.testing.assert_allclose(embed_items(one, items, cached="features"), embed_items(one, items), atol=1e-5)
+    expected = embed_items(other, items)
+
+    def never(*_: object) -> None:
+        pytest.fail("a picture was read")
+
+    monkeypatch.setattr("inkseek.models.embedding.load_pixels", never)
+    np.testing.assert_allclose(embed_items(other, items, cached="features"), expected, atol=1e-5)
+
+
 def test_features_outlive_the_head_and_not_the_backbone(items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
     model = new_model("tf_efficientnet_lite0", dim=16, image_size=64)
     first = backbone_features(model, items)

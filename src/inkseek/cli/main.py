@@ -14,6 +14,7 @@ from inkseek.cli.evaluate import evaluate
 from inkseek.cli.export import export
 from inkseek.cli.index import index
 from inkseek.cli.losses import losses
+from inkseek.cli.reproduce import reproduce
 from inkseek.cli.score import score
 from inkseek.cli.search import search
 from inkseek.cli.serve import serve
@@ -34,7 +35,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 for group, verbs in (
-    (app, (demo, train, evaluate, score, compare, export, losses, index, search, serve)),
+    (app, (demo, train, evaluate, score, compare, reproduce, export, losses, index, search, serve)),
     (data_app, (data.list_, data.check, data.prepare)),
 ):
     for verb in verbs:

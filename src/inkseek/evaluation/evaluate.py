@@ -20,7 +20,7 @@ from inkseek.metrics.averages import mean
 from inkseek.metrics.clustering import cluster
 from inkseek.metrics.names import CATEGORY_METRICS, CLUSTERING, INSTANCE_METRICS
 from inkseek.models.bundle import Model, load
-from inkseek.models.embedding import Progress
+from inkseek.models.embedding import Cached, Progress
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -80,7 +80,7 @@ def evaluate_items(
     metrics: Sequence[str] | None = None,
     instance_metrics: Sequence[str] = INSTANCE_METRICS,
     progress: Progress | None = None,
-    cached: bool = True,
+    cached: Cached = True,
 ) -> Evaluation:
     """Embed a protocol's queries and gallery with a model and measure them.
 
@@ -95,7 +95,8 @@ def evaluate_items(
         instance_metrics: more at instance level, where every item on both sides belongs to an instance. Where the
             protocol has class galleries, `Acc@K` is measured against the own class's gallery and the joint one.
         progress: called with (pictures embedded, pictures in all) over both sides.
-        cached: whether embeddings may come from, and go to, the cache; off while the weights still change.
+        cached: whether embeddings may come from, and go to, the cache; off while the weights still change. `features`
+            keeps the backbone's features alone, as `embed_items` says.
 
     Raises:
         InkseekError: an empty side, different classes, an unknown metric, `Acc@K` without instances, or a picture that

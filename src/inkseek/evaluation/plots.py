@@ -22,7 +22,7 @@ from inkseek.metrics.variance import RelativeDistances
 INK, RULE, BEFORE, AFTER = "#1d2126", "#dcdfe4", "#b3700a", "#0b62ad"
 _VARIABLES = {INK: "var(--ink)", RULE: "var(--rule)", BEFORE: "var(--before)", AFTER: "var(--after)"}
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "svg.fonttype": "none",  # text stays text: it is found, read aloud and set in the page's font
@@ -54,7 +54,7 @@ _MOST_BARS = 60
 
 def curve(steps: Sequence[float], values: Sequence[float], name: str, *, validation: bool = False) -> str:
     """Plot one logged figure over training steps; a validation figure shows its points and its best one."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(3.7, 2.3)
         x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
         if validation:
@@ -76,7 +76,7 @@ def curve(steps: Sequence[float], values: Sequence[float], name: str, *, validat
 
 def densities(before: RelativeDistances | None, after: RelativeDistances) -> str:
     """Plot the distribution of relative distances, as in Fig. 2a and 4b of the RDVC paper."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(5.6, 2.9)
         shown = [(after, "after" if before else "", AFTER, "-")]
         if before is not None:
@@ -109,13 +109,13 @@ def densities(before: RelativeDistances | None, after: RelativeDistances) -> str
 
 def class_bars(before: Mapping[str, float] | None, after: Mapping[str, float], metric: str) -> str:
     """Plot a metric of each class as bars, best class after training on top, as in Fig. 5 of the RDVC paper."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         return _svg(class_figure(before, after, metric), f"{metric} of each class")
 
 
 def class_figure(before: Mapping[str, float] | None, after: Mapping[str, float], metric: str) -> Figure:
     """Draw what `class_bars` puts into a page."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         names = sorted(after, key=after.__getitem__)
         of_how_many = ""
         if len(names) > _MOST_BARS:

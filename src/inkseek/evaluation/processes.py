@@ -18,7 +18,7 @@ from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
 from inkseek.metrics.ranking import Ranking, join, rank
 from inkseek.models.bundle import Model
-from inkseek.models.embedding import Progress, embed_items
+from inkseek.models.embedding import Cached, Progress, embed_items
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -38,7 +38,7 @@ def process_group() -> Iterator[bool]:
 
 
 def embed_shared(
-    model: Model, items: Items, progress: Progress | None = None, *, cached: bool = True
+    model: Model, items: Items, progress: Progress | None = None, *, cached: Cached = True
 ) -> npt.NDArray[np.float32]:
     """Do what `embed_items` does, each process for a share of the items."""
     if _world() == 1:

@@ -50,6 +50,19 @@ def append_row(path: Path, row: Mapping[str, str]) -> None:
         raise InkseekError(f"{path}: results cannot be written ({error.strerror})") from None
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV of results, column -> cell; none where there is no file.
+
+    Raises:
+        InkseekError: the file is not a CSV of results, or ends in the middle of a row.
+    """
+    try:
+        header, rows = _read(path) or ([], [])
+    except OSError as error:
+        raise InkseekError(f"{path}: cannot be read ({error.strerror})") from None
+    return [dict(zip(header, cells, strict=True)) for cells in rows]
+
+
 def _lock_of(path: Path) -> Path:
     folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)

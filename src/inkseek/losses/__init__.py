@@ -27,6 +27,7 @@ from inkseek.losses.sec import SEC
 from inkseek.losses.semi_hard import SemiHardTriplet
 from inkseek.losses.term import RelationTerm, Term
 from inkseek.losses.triplet import Triplet
+from inkseek.losses.variance_parts import VarianceParts
 from inkseek.relations import Batch, Relations
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "SemiHardTriplet",
     "Term",
     "Triplet",
+    "VarianceParts",
     "build",
     "build_objective",
     "describe",

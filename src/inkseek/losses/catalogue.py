@@ -27,6 +27,7 @@ from inkseek.losses.sec import SEC
 from inkseek.losses.semi_hard import SemiHardTriplet
 from inkseek.losses.term import Term, default_name
 from inkseek.losses.triplet import Triplet
+from inkseek.losses.variance_parts import VarianceParts
 
 BASES = (
     Triplet,
@@ -40,7 +41,7 @@ BASES = (
     ModalityAwareTriplet,
     Classification,
 )
-REGULARISERS = (RDVC, SEC, L2, RelativeDistanceDivergence)
+REGULARISERS = (RDVC, SEC, L2, VarianceParts, RelativeDistanceDivergence)
 COMPETITORS = (
     adapters.SoftTriple,
     adapters.RankedList,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
@@ -18,6 +19,7 @@ from inkseek.models import feature_cache
 from inkseek.models.bundle import Model
 
 Progress = Callable[[int, int], None]
+Cached = bool | Literal["features"]
 _BATCH = 64
 
 
@@ -35,18 +37,21 @@ def load_pixels(path: Path, domain: Domain, size: int) -> npt.NDArray[np.uint8]:
 
 
 def embed_items(
-    model: Model, items: Items, progress: Progress | None = None, *, cached: bool = True
+    model: Model, items: Items, progress: Progress | None = None, *, cached: Cached = True
 ) -> npt.NDArray[np.float32]:
     """Embed every item: float32 [N, dim], rows of unit length.
 
     Args:
         progress: called with (pictures embedded, pictures in all).
-        cached: answer from, and write to, the cache of embeddings; off while the weights still change.
+        cached: answer from, and write to, the cache of embeddings; off while the weights still change. `features` keeps
+            the backbone's features instead and puts the head on them: for one frozen backbone under many heads.
 
     Raises:
         InkseekError: a picture cannot be read, or a sketch is blank. A measurement with pictures missing would not be
             the protocol's, so nothing is skipped here.
     """
+    if cached == "features":
+        return _from_features(model, backbone_features(model, items, progress))
     return _rows(model, items, model.embed_pixels, model.fingerprint if cached else None, progress)
 
 
@@ -68,6 +73,15 @@ def backbone_features(
     bare = model.without_head()
     key = f"{bare.fingerprint} features" if cached else None
     return _rows(bare, items, bare.raw_pixels, key, progress)
+
+
+@torch.inference_mode()
+def _from_features(model: Model, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Put a model's head on features, and bring the rows to unit length."""
+    device = next(model.embedder.parameters()).device
+    embedder = model.embedder.eval()
+    rows = embedder.from_features(torch.from_numpy(features).to(device)).float().cpu()
+    return torch.nn.functional.normalize(rows, dim=1).numpy()
 
 
 def _rows(

@@ -118,7 +118,7 @@ def _steps(
                 watch.settle()
                 with speed.paused():
                     measured = _kept(plan.model, learner.ema.state, recipe, step=step, path=None)
-                    value = validate(measured, plan.protocol, metric)
+                    value = validate(measured, plan.protocol, metric, on_features=plan.on_features)
                 improved = value > best
                 best = max(best, value)
                 news.validated(step, metric, value, improved)

@@ -1,0 +1,26 @@
+"""The studies by name."""
+
+from __future__ import annotations
+
+from inkseek.errors import InkseekError, nearest
+from inkseek.studies import figure6b, table1
+from inkseek.studies.study import Study
+
+STUDIES: dict[str, Study] = {
+    of.STUDY.name: of.STUDY
+    for of in (
+        table1,
+        figure6b,
+    )
+}
+
+
+def study(name: str) -> Study:
+    """Return a study by name.
+
+    Raises:
+        InkseekError: no study is named so.
+    """
+    if name not in STUDIES:
+        raise InkseekError(f"no study is named {name!r}{nearest(name, STUDIES)}; there are: {', '.join(STUDIES)}")
+    return STUDIES[name]

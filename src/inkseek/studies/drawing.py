@@ -1,0 +1,122 @@
+"""How studies are drawn: a palette that colour-blind readers tell apart, and the few kinds of plots that papers use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from inkseek.evaluation.plots import INK, STYLE
+from inkseek.metrics.significance import t_interval
+from inkseek.studies.outcome import Outcome
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
+"""Okabe and Ito's colours and one more."""
+
+LINES = ("-", "--", "-.", ":")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the context that figures are drawn in."""
+    return mpl.rc_context({**STYLE, "figure.facecolor": "white", "savefig.facecolor": "white"})
+
+
+def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its axes, row by row; inside `style()`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes for the same figure."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    written = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+    with style():
+        figure.savefig(written[0], dpi=150, metadata={"Software": None})
+        figure.savefig(written[1], metadata={"Date": None, "Creator": None})
+    return written
+
+
+def bars(axes: Axes, outcome: Outcome, rows: Sequence[str], figure: str, *, scale: float = 100.0) -> None:
+    """Plot a figure of rows, the first on top: means over seeds with their 95 % intervals, and every seed as a dot."""
+    place = np.arange(len(rows))[::-1]
+    ends: list[float] = []
+    for at, row, colour in zip(place, rows, colours(rows).values(), strict=True):
+        values = scale * np.array(list(outcome.values(row, figure).values()))
+        if not len(values):
+            continue
+        axes.plot(values, np.full(len(values), at), ".", color=colour, alpha=0.45, markersize=5, zorder=2)
+        low, high = t_interval(values) if len(values) > 1 else (values[0], values[0])
+        mean = float(values.mean())
+        axes.errorbar(mean, at, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3, zorder=3)
+        axes.annotate(
+            f"{mean:.1f}" if scale == 100 else f"{mean:.3g}",
+            (mean, at),
+            xytext=(0, 5),
+            fontsize=7,
+            textcoords="offset points",
+            ha="center",
+        )
+        ends += [low, high, *values]
+    axes.set_yticks(place, rows, parse_math=False)
+    axes.set_ylim(-0.6, len(rows) - 0.3)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"{figure}{', %' if scale == 100 else ''}: mean, 95 % interval over seeds, and each seed")
+
+
+def lines(
+    axes: Axes,
+    outcome: Outcome,
+    series: Mapping[str, str],
+    *,
+    scale: float = 1.0,
+) -> None:
+    """Plot series of several rows over steps: the mean over seeds, and a band from the lowest to the highest seed.
+
+    Args:
+        axes: where.
+        outcome: what was found.
+        series: row -> the series' name.
+        scale: what y is multiplied with.
+    """
+    for place, (row, name) in enumerate(series.items()):
+        curves = outcome.curves(row, name)
+        if not curves:
+            continue
+        x = curves[0][0]
+        y = scale * np.stack([of for at, of in curves if len(at) == len(x)])
+        colour, line = PALETTE[place % len(PALETTE)], LINES[place % len(LINES)]
+        axes.plot(
+            x,
+            y.mean(0),
+            line,
+            color=colour,
+            label=row,
+            marker=MARKS[place % len(MARKS)],
+            markersize=3.5,
+            markevery=max(1, len(x) // 10),
+        )
+        if len(y) > 1:
+            axes.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.12, linewidth=0)
+    axes.set_xlabel("step")
+    if axes.get_lines():
+        axes.legend(loc="best", fontsize=7)
+
+
+def colours(rows: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each row."""
+    return {row: PALETTE[place % len(PALETTE)] for place, row in enumerate(rows)}
+
+
+def nothing(axes: Axes) -> None:
+    """Say in an empty panel that nothing has been run."""
+    axes.text(0.5, 0.5, "not run", ha="center", va="center", transform=axes.transAxes, color=INK)

@@ -1,0 +1,96 @@
+"""What studies take from a run beyond the protocol's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from inkseek.metrics.variance import batch_variances, relative_distances
+from inkseek.studies.study import Measure, Measured
+
+VARIANCE = "variance of D"
+BATCH_VARIANCE = "variance of D in batches"
+DENSITY = "density of D"
+
+_EDGES = np.linspace(-1.5, 1.0, 101)
+_BATCHES, _CLASSES, _EACH = 200, 30, 4
+
+
+def variances(measured: Measured) -> Measure:
+    """Take the relative distances of all unseen items, cosine: moments, density, and variances of PK batches.
+
+    Batches are of up to 30 classes x 4, whatever the run was trained on, so that losses with batches of their own can
+    be compared.
+    """
+    of = measured.evaluation
+    both = not of.protocol.leave_self_out
+    sides = (of.query_embeddings, of.queries.labels, *((of.gallery_embeddings, of.gallery.labels) if both else ()))
+    whole = relative_distances(*sides, sample=200_000)
+    counts, _ = np.histogram(whole.sample, _EDGES)
+    density = counts / (len(whole.sample) * np.diff(_EDGES))
+    classes = min(_CLASSES, len(np.unique(of.queries.labels)))
+    figures = {VARIANCE: whole.variance, "mean of D": whole.mean}
+    series = {DENSITY: list(zip(((_EDGES[1:] + _EDGES[:-1]) / 2).tolist(), density.tolist(), strict=True))}
+    if classes > 1:
+        batches = batch_variances(*sides, classes=classes, each=_EACH, batches=_BATCHES)
+        figures[BATCH_VARIANCE] = float(batches.mean())
+        series[BATCH_VARIANCE] = list(enumerate(batches.tolist()))
+    return Measure(figures, {name: [(float(x), y) for x, y in points] for name, points in series.items()})
+
+
+def by_class(figure: str) -> Callable[[Measured], Measure]:
+    """Take a figure of each unseen class, as the series `<figure> by class`."""
+
+    def measure(measured: Measured) -> Measure:
+        rows = measured.evaluation.results.per_class()
+        return Measure(series={f"{figure} by class": [(name, row[figure]) for name, row in rows.items()]})
+
+    return measure
+
+
+def validation(metric: str) -> Callable[[Measured], Measure]:
+    """Take the curve of a metric on pseudo-unseen classes, and its first, best and last value as figures."""
+    name = f"{metric} (pseudo-unseen)"
+
+    def measure(measured: Measured) -> Measure:
+        key = f"validation {metric}"
+        points: list[tuple[float | str, float]] = [(row["step"], row[key]) for row in measured.log if key in row]
+        values = [y for _, y in points]
+        figures = {f"{name}, first": values[0], f"{name}, best": max(values), f"{name}, last": values[-1]}
+        return Measure(figures, {name: points})
+
+    return measure
+
+
+def logged(*keys: str) -> Callable[[Measured], Measure]:
+    """Take logged figures of training batches as series, and their last value as figures, where the run logs them."""
+
+    def measure(measured: Measured) -> Measure:
+        curves: dict[str, list[tuple[float | str, float]]] = {
+            key: [(row["step"], row[key]) for row in measured.log if key in row] for key in keys
+        }
+        there = {key: points for key, points in curves.items() if points}
+        return Measure({f"{key}, last": points[-1][1] for key, points in there.items()}, there)
+
+    return measure
+
+
+def hits(count: int = 10, queries: int = 6) -> Callable[[Measured], Measure]:
+    """Take what some queries find: series `query <place>`, rank -> the place in the gallery.
+
+    The queries are spread evenly over the protocol's, and are the same for every run.
+    """
+
+    def measure(measured: Measured) -> Measure:
+        of = measured.evaluation
+        chosen = np.linspace(0, len(of.queries) - 1, queries).round().astype(int).tolist()
+        found = np.argsort(-(of.query_embeddings[chosen] @ of.gallery_embeddings.T), axis=1, kind="stable")[:, :count]
+        return Measure(
+            series={
+                f"query {query}": [(float(rank), float(place)) for rank, place in enumerate(places, start=1)]
+                for query, places in zip(chosen, found.tolist(), strict=True)
+            }
+        )
+
+    return measure

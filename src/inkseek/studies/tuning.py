@@ -1,0 +1,40 @@
+"""Settings of a row, chosen on pseudo-unseen classes: the same number of trials for a baseline as for ours."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+BUDGET = 12
+"""Trials a row: all settings where there are no more, else so many of them at random."""
+
+SEED = 1000
+"""Of every trial, and of the draw of settings; no row is measured under it."""
+
+
+def settings(grid: Mapping[str, Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Return the settings of a grid that are tried, as overrides `key=value`."""
+    every = [
+        tuple(f"{key}={_yaml(value)}" for key, value in zip(grid, values, strict=True))
+        for values in itertools.product(*grid.values())
+    ]
+    if len(every) <= BUDGET:
+        return every
+    drawn = np.random.default_rng(SEED).choice(len(every), BUDGET, replace=False)
+    return [every[place] for place in sorted(drawn.tolist())]
+
+
+def choose(grid: Mapping[str, Sequence[Any]], figure: Callable[[tuple[str, ...]], float]) -> tuple[str, ...]:
+    """Return the setting with the highest figure; the first of equals, none of an empty grid."""
+    if not grid:
+        return ()
+    return max(settings(grid), key=figure)
+
+
+def _yaml(value: Any) -> str:
+    """Write a value in YAML on one line: JSON is YAML, but for how it writes very small numbers."""
+    return f"{value:.10f}".rstrip("0") if isinstance(value, float) and 0 < value < 1e-4 else json.dumps(value)
