@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from inkseek.errors import InkseekError, nearest
-from inkseek.studies import figure6b, table1
+from inkseek.studies import figure6b, ramln_margin, table1
 from inkseek.studies.study import Study
 
 STUDIES: dict[str, Study] = {
-    of.STUDY.name: of.STUDY
-    for of in (
-        table1,
-        figure6b,
+    study.name: study
+    for study in (
+        table1.STUDY,
+        figure6b.STUDY,
+        ramln_margin.QUICKDRAW,
+        ramln_margin.EMOJI,
     )
 }
 
