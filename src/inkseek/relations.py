@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,7 +94,8 @@ class Relations:
         rows, columns = self.positive.shape
         if not on_host(self.positive):
             return Packed(torch.arange(columns, device=self.positive.device).expand(rows, columns), self.positive)
-        row, column = self.positive.nonzero(as_tuple=True)
+        # On the host numpy finds the few that are marked in a fraction of torch's time.
+        row, column = map(torch.from_numpy, np.divmod(np.flatnonzero(self.positive.numpy()), max(columns, 1)))
         counts = torch.bincount(row, minlength=rows)
         place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
         packed = torch.zeros(rows, int(counts.max()) if rows else 0, dtype=torch.int64)
