@@ -48,11 +48,11 @@ class _Product(torch.autograd.Function):
             if candidates is None:
                 # Turned first: adding a matrix to one that lies across is slower than both steps.
                 both = gradient.T.clone(memory_format=torch.contiguous_format).add_(gradient)
-                return ctx.slope * (both @ anchors), None, None, None
+                return (both @ anchors).mul_(ctx.slope), None, None, None
             by_anchors, by_candidates, *_ = ctx.needs_input_grad
             return (
-                ctx.slope * (gradient @ candidates) if by_anchors else None,
-                ctx.slope * (gradient.T @ anchors) if by_candidates else None,
+                (gradient @ candidates).mul_(ctx.slope) if by_anchors else None,
+                (gradient.T @ anchors).mul_(ctx.slope) if by_candidates else None,
                 None,
                 None,
             )
@@ -80,7 +80,7 @@ class _Unit(torch.autograd.Function):
         with torch.autocast(gradient.device.type, enabled=False):
             # What points along the row only made it longer.
             along = torch.linalg.vecdot(gradient, units).unsqueeze(1)
-            return torch.addcmul(gradient, units, along, value=-1) / _length(rows)
+            return torch.addcmul(gradient, units, along, value=-1).div_(_length(rows))
 
 
 def _length(rows: Tensor) -> Tensor:
