@@ -57,6 +57,15 @@ def test_distances_equal_the_loop(metric: Metric) -> None:
     )
 
 
+@pytest.mark.parametrize("strip", [1, 3, 5])
+@pytest.mark.parametrize("rows", [0, 1, 5, 13])
+def test_distances_in_strips_equal_those_in_one_piece(monkeypatch: pytest.MonkeyPatch, rows: int, strip: int) -> None:
+    x = normal(rows)
+    expected = distances.pairwise(x, x.clone(), "dot")
+    monkeypatch.setattr(distances, "STRIP", strip)
+    torch.testing.assert_close(distances.pairwise(x, x, "dot"), expected)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_distances_are_twice_differentiable(metric: Metric) -> None:
     def distance(anchors: Tensor, candidates: Tensor) -> Tensor:

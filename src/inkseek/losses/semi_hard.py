@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inkseek.losses.margin import Margin, MarginTerm
-from inkseek.losses.sorting import FEW, argsort_rows
+from inkseek.losses.sorting import FEW, argmin_rows, argsort_rows
 from inkseek.losses.term import one_of
 from inkseek.losses.tuples import Chosen, Intervals
 from inkseek.relations import Batch, Level, Metric, Relations, row_blocks
@@ -117,10 +117,14 @@ def _nearest_farther(distance: Tensor, negative: Tensor, positives: Tensor) -> T
         place = torch.searchsorted(negatives.gather(1, order), positives, right=True)
         last = (negative.sum(1, keepdim=True) - 1).clamp(min=0)
         return order.gather(1, torch.minimum(place, last))
-    farthest = torch.where(negative, distance, -torch.inf).argmax(1, keepdim=True)
-    chosen = []
+    farthest = argmin_rows(torch.where(negative, -distance, torch.inf))
+    chosen, others = [], torch.empty_like(negatives)
+    behind = torch.finfo(distance.dtype).max
     for column in range(positives.shape[1]):
-        # Written so that NaN counts as farther, then as farthest: it must not go unseen.
-        nearest, which = torch.where(negatives <= positives[:, column, None], torch.inf, negatives).min(1, keepdim=True)
-        chosen.append(torch.where(nearest < torch.inf, which, farthest))
+        own = positives[:, column, None]
+        # What is not farther goes behind all else: as numbers, since truth values are far slower. Written so that NaN
+        # counts as farther, then as nearest: it must not go unseen.
+        torch.le(negatives, own, out=others)
+        nearest = argmin_rows(torch.add(negatives, others, alpha=behind, out=others))
+        chosen.append(torch.where(negatives.gather(1, nearest) <= own, farthest, nearest))
     return torch.cat(chosen, 1)
