@@ -111,21 +111,46 @@ class Bilevel:
         if split is None:
             self.skipped += 1
             return None
-        learned = {name: p for name, p in self.head.named_parameters() if p.requires_grad}
-        with self._open(), torch.autocast(features.anchors.device.type, enabled=False):
-            inner = self._embed(features, split[0], learned)
-            moved = self._virtual_step(inner, learned)
-            outer = self._embed(features, split[1], moved)
-            loss = self.outer(outer)
-            if self.settings.prototypes:
-                loss = loss + self.settings.prototypes * prototype_cross_entropy(outer.union)
-            gradients = torch.autograd.grad(loss, self._parameters)
+        with self.opened():
+            loss = self.outer_loss(features, *split)
+            gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.taken += 1
         return MetaStep(loss.detach(), torch.stack([gradient.norm() for gradient in gradients]).norm())
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The margin's parameters take gradients, and the objective's terms keep what they have counted and drawn."""
+        training = self.objective.training
+        self.objective.eval()
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            self.objective.train(training)
+            for parameter in self._parameters:
+                parameter.requires_grad_(False)
+
+    def outer_loss(self, features: Batch, inner: Tensor, outer: Tensor) -> Tensor:
+        """L_out(theta'(phi); V), 0-d; differentiable by phi while the margin is `opened`.
+
+        Args:
+            features: as for `step`.
+            inner: int64, the classes of T.
+            outer: int64, the classes of V.
+        """
+        with torch.autocast(features.anchors.device.type, enabled=False):
+            learned = {name: p for name, p in self.head.named_parameters() if p.requires_grad}
+            moved = self._virtual_step(self._embed(features, inner, learned), learned)
+            batch = self._embed(features, outer, moved)
+            loss: Tensor = self.outer(batch)
+            if self.settings.prototypes:
+                loss = loss + self.settings.prototypes * prototype_cross_entropy(batch.union)
+        return loss
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint must hold beside the objective, which holds the margin."""
@@ -154,20 +179,6 @@ class Bilevel:
         # On the host, so that the split does not depend on the kind of device.
         order = torch.randperm(len(classes), generator=self.draws.generator(torch.device("cpu"))).to(device)
         return classes[order[held_out:]], classes[order[:held_out]]
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        """The margin's parameters take gradients, and the objective's terms keep what they have counted and drawn."""
-        training = self.objective.training
-        self.objective.eval()
-        for parameter in self._parameters:
-            parameter.requires_grad_(True)
-        try:
-            yield
-        finally:
-            self.objective.train(training)
-            for parameter in self._parameters:
-                parameter.requires_grad_(False)
 
     def _embed(self, features: Batch, classes: Tensor, parameters: Mapping[str, Tensor]) -> Batch:
         """The batch of some classes, embedded by a head with these parameters; its statistics move only a copy."""
