@@ -34,6 +34,15 @@ SETTINGS = [
     "precision=float64",
 ]
 
+# What the bilevel step reads is gathered, so that every process learns the same margin and holds the same memory.
+LEARNED_MARGIN = [
+    "batch={classes: 7, sketches: 3, photos: 3}",
+    "objective={quadruplet: {smooth: softplus, margin: {kind: relation, memory: lrua}}, classification: {}}",
+    "meta={inner_rate: 5.0, lr: 0.05}",
+    "optim.steps=8",
+    "validate.on=none",
+]
+
 BACKBONE = "test_efficientnet"
 
 # Run by each of two processes: the whole run at once; and in parts, stopped by a signal to one of them, and resumed.
@@ -45,6 +54,7 @@ from inkseek.training.recipe import load_recipe
 from inkseek.training.trainer import Interrupted, train
 
 rank, store, folder, *overrides = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]
+overrides, learned_margin = overrides[:overrides.index("--")], overrides[overrides.index("--") + 1:]
 distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 
 class Watcher:
@@ -71,6 +81,8 @@ except Interrupted:
     stopped = True
 assert stopped, "a signal to one process stops both"
 run("parts", "batch.parts=2", watcher=Watcher(), resume=True)
+run("margin", *learned_margin, watcher=Watcher())
+run("margin in parts", *learned_margin, "batch.parts=2", watcher=Watcher())
 watcher = Watcher()
 run("live", "model.batchnorm=live", "optim.steps=2", "batch.parts=2", "validate.on=none", watcher=watcher)
 said = [advice.split(", not")[0] for advice in watcher.advice]
@@ -108,7 +120,17 @@ def runs(settings: list[str], tmp_path_factory: pytest.TempPathFactory, silent: 
     folder = tmp_path_factory.mktemp("runs")
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(rank), str(folder / "store"), str(folder), *settings],
+            [
+                sys.executable,
+                "-c",
+                WORKER,
+                str(rank),
+                str(folder / "store"),
+                str(folder),
+                *settings,
+                "--",
+                *LEARNED_MARGIN,
+            ],
             env=LOOPBACK,
             stderr=subprocess.PIPE,
             text=True,
@@ -118,7 +140,9 @@ def runs(settings: list[str], tmp_path_factory: pytest.TempPathFactory, silent: 
     for process in started:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    train(load_recipe("quickdraw-rdvc", settings), folder / "one", name="x", resume=False, reporter=silent)
+    for name, more in (("one", []), ("margin of one", LEARNED_MARGIN)):
+        recipe = load_recipe("quickdraw-rdvc", [*settings, *more])
+        train(recipe, folder / name, name="x", resume=False, reporter=silent)
     return folder
 
 
@@ -132,6 +156,20 @@ def test_two_processes_agree_with_one_over_twenty_steps(runs: Path, name: str) -
     assert len(logged(runs / "one")) == 4
     for ours_row, row in zip(logged(runs / name), logged(runs / "one"), strict=True):
         assert ours_row == pytest.approx(row, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["margin", "margin in parts"])
+def test_two_processes_learn_the_margin_that_one_learns(runs: Path, name: str) -> None:
+    states = [Checkpoints(runs / of / "checkpoints").read() for of in ("margin of one", name)]
+    (expected, ours) = (state[0] for state in states if state is not None)
+    for part in ("embedder", "objective"):
+        for key, value in expected[part].items():
+            if isinstance(value, torch.Tensor):
+                torch.testing.assert_close(ours[part][key], value, rtol=0, atol=1e-8, msg=key)
+    margin = {key: value for key, value in ours["objective"].items() if ".margin." in key}
+    assert margin["parts.quadruplet.margin.memory.usage"].sum() > 0
+    assert margin["parts.quadruplet.margin.out.weight"].abs().max() > 1e-3, "it starts at zero"
+    assert ours["bilevel"]["taken"] == expected["bilevel"]["taken"] == 8
 
 
 def test_one_process_writes(runs: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -271,6 +272,38 @@ def test_what_the_objective_has_learned_goes_on_too(tiny_quickdraw: Path, tmp_pa
     (logged,) = (row for row in read_log(tmp_path / "whole" / "log.jsonl") if "loss" in row)
     assert logged["rdvc.weight"] > 0
     assert logged["lr"] < 1e-3
+
+
+def test_a_learned_margin_goes_on_too_and_is_in_the_bundle(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    more = (
+        "batch={classes: 6, sketches: 2, photos: 2}",
+        "objective={quadruplet: {smooth: softplus, margin: {kind: relation, memory: class}}, classification: {}}",
+        "meta={every: 2, inner_rate: 5.0, lr: 0.05}",
+        "validate.on=none",
+    )
+    run(tiny_quickdraw, tmp_path / "whole", *more)
+    with pytest.raises(Interrupted):
+        run(tiny_quickdraw, tmp_path / "stopped", *more, stop_after=4)
+    run(tiny_quickdraw, tmp_path / "stopped", *more, resume=True)
+    assert same(tmp_path / "whole", tmp_path / "stopped")
+    read = Checkpoints(tmp_path / "whole" / "checkpoints").read()
+    assert read is not None
+    state = read[0]
+    assert (state["bilevel"]["taken"], state["bilevel"]["skipped"]) == (4, 0)
+    kept = {name: load(tmp_path / name) for name in ("whole", "stopped")}
+    for model in kept.values():
+        assert model.margin is not None
+        for name, value in model.margin.state_dict().items():
+            assert torch.equal(value, state["objective"][f"parts.quadruplet.margin.{name}"])
+    (logged,) = (row for row in read_log(tmp_path / "whole" / "log.jsonl") if "loss" in row)
+    assert logged["meta.skipped"] == 0
+    assert 0.05 < logged["quadruplet.margin.min"] <= logged["quadruplet.margin"] <= logged["quadruplet.margin.max"] < 1
+    embeddings = np.eye(3, 8, dtype=np.float32)
+    margins = kept["whole"].margins(embeddings, "sketch")
+    assert margins.shape == (3,)
+    assert np.array_equal(margins, kept["stopped"].margins(embeddings, "sketch"))
+    assert not np.array_equal(margins, kept["whole"].margins(embeddings, "photo"))
+    assert kept["whole"].without_head().margin is None
 
 
 def test_a_run_that_learns_nothing_says_so_once(

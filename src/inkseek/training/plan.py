@@ -115,7 +115,11 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
     # Losses with proxies have one for each class that is trained on, by the number of its place among them.
     classes = len(np.unique(training.labels))
     dim = model.embedder.dim
-    objective = build_objective(with_margins(recipe.objective, classes=classes, dim=dim), classes=classes, dim=dim)
+    # Drawn apart, so that a classifier or proxies start alike whether a margin is learned beside them or not.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        terms = with_margins(recipe.objective, classes=classes, dim=dim)
+    objective = build_objective(terms, classes=classes, dim=dim)
     bilevel = None
     if recipe.meta is not None:
         bilevel = Bilevel(objective, model.embedder.head, recipe.meta, seed=recipe.seed)
