@@ -40,6 +40,7 @@ def evaluate(
     from inkseek.datasets.protocol import open_protocol
     from inkseek.errors import InkseekError
     from inkseek.evaluation.evaluate import evaluate_items
+    from inkseek.evaluation.margins import margins_by_class
     from inkseek.evaluation.processes import process_group
     from inkseek.evaluation.report import write_report
     from inkseek.models.bundle import frozen, load
@@ -82,5 +83,6 @@ def evaluate(
             log=read_log(run / "log.jsonl"),
             attribution=loaded.card.attribution,
             recipe=recipe.to_yaml(),
+            margins=None if loaded.margin is None else margins_by_class(loaded, after),
         )
         console.print(f"report: {run / 'report.html'}")

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from inkseek.images.preprocessing import Domain
 from inkseek.metrics.variance import RelativeDistances
 
 # The colours of the page by day. In an SVG each is replaced by the variable of the page's style sheet.
@@ -146,6 +147,40 @@ def class_figure(before: Mapping[str, float] | None, after: Mapping[str, float],
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{metric}, mean over the class's queries{of_how_many}")
         return figure
+
+
+def class_margins(margins: Mapping[Domain, Mapping[str, npt.NDArray[np.float32]]]) -> str:
+    """Plot the learned margins of each class: their mean, and from the 10th to the 90th percentile.
+
+    Args:
+        margins: domain -> class -> a margin for each item.
+    """
+    with mpl.rc_context(STYLE):
+        every = {name for of in margins.values() for name in of}
+        mean = {name: np.mean([of[name].mean() for of in margins.values() if name in of]) for name in every}
+        names = sorted(mean, key=lambda name: (mean[name], name))
+        of_how_many = ""
+        if len(names) > _MOST_BARS:
+            half = _MOST_BARS // 2
+            of_how_many = f"; the {half} smallest and the {half} largest of {len(names)} classes"
+            names = names[:half] + names[-half:]
+        figure, axes = _figure(5.6, 0.8 + 0.25 * len(names))
+        offsets = np.linspace(0.14, -0.14, len(margins)) if len(margins) > 1 else [0.0]
+        for (domain, of), mark, colour, offset in zip(margins.items(), "os", (AFTER, BEFORE), offsets, strict=False):
+            for place, name in enumerate(names):
+                if name in of:
+                    low, high = np.percentile(of[name], (10, 90))
+                    axes.plot([low, high], [place + offset] * 2, color=colour, linewidth=1.4)
+                    label = f"{domain}es" if domain == "sketch" else f"{domain}s"
+                    known = label in axes.get_legend_handles_labels()[1]
+                    at = (float(of[name].mean()), place + offset)
+                    axes.plot(*at, mark, color=colour, markersize=4.5, label=None if known else label)
+        axes.legend(loc="lower right")
+        axes.set_yticks(range(len(names)), names, parse_math=False)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"learned margin, Euclidean: mean, and 10th to 90th percentile{of_how_many}")
+        return _svg(figure, "learned margin of each class")
 
 
 def density(

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from inkseek.errors import InkseekError
 from inkseek.evaluation import plots, provenance
 from inkseek.evaluation.evaluate import Evaluation
+from inkseek.evaluation.margins import Margins
 from inkseek.evaluation.retrieval_grid import retrieval_grid
 from inkseek.metrics.names import metric
 from inkseek.metrics.variance import RelativeDistances, relative_distances
@@ -67,6 +68,7 @@ def write_report(
     log: Sequence[Mapping[str, float]],
     attribution: str = "",
     recipe: str = "",
+    margins: Margins | None = None,
 ) -> None:
     """Write figures, curves, distributions and retrieval grids as one self-contained HTML file.
 
@@ -78,6 +80,7 @@ def write_report(
         log: rows with `step` and what was logged there; a key that begins with `validation` is drawn with its best.
         attribution: whose pictures are shown, and under which licence.
         recipe: the resolved recipe's text.
+        margins: what the trained model has learned to keep around each class, if it has.
 
     Raises:
         InkseekError: the evaluations are of different items, a picture cannot be read, or the file cannot be written.
@@ -116,6 +119,7 @@ def write_report(
         bars=Markup(plots.class_bars(_per_class(before, primary) if before else None, classes, primary))
         if classes
         else None,
+        margins=Markup(plots.class_margins(margins)) if margins else None,
         grid=retrieval_grid(stages, primary, seed=_SEED),
         seed=_SEED,
         attribution=attribution,
