@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench-losses bench-training bench-evaluation lint format clean
+.PHONY: help demo test soak bench-losses bench-training bench-ramln bench-evaluation lint format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
@@ -24,6 +24,9 @@ bench-losses: $(VENV)/.dev ## time and memory of the losses beside pytorch-metri
 
 bench-training: $(VENV)/.dev ## the training loop beside forward, backward and decoding
 	$(BIN)/python benchmarks/training.py --out results/bench-training.csv
+
+bench-ramln: $(VENV)/.dev ## what RAMLN's bilevel step costs
+	$(BIN)/python benchmarks/ramln.py --out results/bench-ramln.csv
 
 bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
 	$(BIN)/python benchmarks/evaluation.py
