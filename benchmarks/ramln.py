@@ -3,8 +3,8 @@
     python benchmarks/ramln.py [--root datasets/quickdraw_photo] [--out results/bench-ramln.csv]
 
 `ramln-quickdraw-photo` on the CPU with its whole network learning, at 128 pixels in batches of 72, and with a head
-alone on kept features, where nothing hides the cost. Both learners take each step on the same batch, one after the other; the
-ratio is of medians over the steps after the first.
+alone on kept features, where nothing hides the cost. Both learners take each step on the same batch, one after the
+other; the ratio is of medians over the steps after the first.
 """
 
 from __future__ import annotations
