@@ -208,12 +208,42 @@ def test_recipes_whose_data_are_here_take_their_first_steps(
     assert rehearsal.plan.trained_parameters > 0
 
 
-@pytest.mark.parametrize("number", range(2))
-def test_recipes_in_the_docs_are_recipes(number: int, tmp_path: Path) -> None:
-    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "number"), [("training.md", 2), ("ramln.md", 1)])
+def test_recipes_in_the_docs_are_recipes(name: str, number: int, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    (tmp_path / "recipe.yaml").write_text(blocks[number])
-    load_recipe(str(tmp_path / "recipe.yaml"))
-    for name in re.findall(r"`((?:table\d/)?[\w-]+-rdvc)`", page):
-        load_recipe(name)
+    assert len(blocks) == number
+    for block in blocks:
+        (tmp_path / "recipe.yaml").write_text(block)
+        load_recipe(str(tmp_path / "recipe.yaml"))
+    for known in re.findall(r"`((?:table\d/)?[\w-]+-rdvc|ramln-[\w-]+)`", page):
+        load_recipe(known)
+
+
+QUADRUPLET = "objective={quadruplet: {smooth: softplus, margin: {kind: relation, memory: class}}}"
+
+
+def test_a_learned_margin_and_how_it_learns() -> None:
+    recipe = load_recipe("emoji-rdvc", [QUADRUPLET, "meta={every: 2}"])
+    assert recipe.meta is not None
+    assert (recipe.meta.every, recipe.meta.held_out) == (2, 0.25)
+    assert load_recipe("emoji-rdvc", [QUADRUPLET]).meta is None
+    assert load_recipe("ramln-emoji-fixed").meta is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["objective={quadruplet: {margin: {kind: relation}}}", "meta={}"], "smooth: softplus"),
+        (["objective={quadruplet: {smooth: softplus}}", "meta={}"], "exactly one term needs a margin"),
+        ([QUADRUPLET, "meta={innerrate: 2}"], "unknown key 'meta.innerrate'; did you mean 'inner_rate'"),
+        ([QUADRUPLET, "meta={held_out: 1}"], "meta.held_out: "),
+        (["objective={quadruplet: {margin: {kind: relation, memory: {kind: lrua, slot: 3}}}}"], "slot"),
+    ],
+)
+def test_a_margin_that_cannot_be_learned_is_one_clear_line(overrides: list[str], said: str) -> None:
+    with pytest.raises(InkseekError) as error:
+        load_recipe("emoji-rdvc", overrides)
+    assert said in str(error.value)
+    assert str(error.value).startswith("emoji-rdvc.yaml: ")
+    assert "\n" not in str(error.value)

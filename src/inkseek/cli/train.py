@@ -53,6 +53,10 @@ def train(
         console.print(summary(rehearsal.plan))
         if resolved.model.tune != "full":  # all of a network is a list that nobody reads
             console.print(str(describe_tuning(rehearsal.plan.model.embedder)), highlight=False, markup=False)
+        if learns := rehearsal.plan.objective_learns:
+            console.print(f"the objective learns {sum(learns.values()):,} numbers, in {len(learns)} tensors")
+            for parameter, size in learns.items():
+                console.print(f"  {parameter:<{max(map(len, learns))}}  {size:>12,}", highlight=False, markup=False)
         console.print(str(rehearsal), highlight=False, markup=False)
         return
     if int(os.environ.get("RANK", 0)) > 0:

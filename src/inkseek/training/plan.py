@@ -64,14 +64,20 @@ class Plan:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has."""
-        return sum(parameter.numel() for parameter in self.model.embedder.parameters())
+        """How many numbers network and objective have."""
+        parts = (self.model.embedder, self.objective)
+        return sum(parameter.numel() for part in parts for parameter in part.parameters())
 
     @property
     def trained_parameters(self) -> int:
         """How many numbers learn, those of the objective and its margin among them."""
         margin = [] if self.bilevel is None else list(self.bilevel.margin.parameters())
         return sum(parameter.numel() for group in (*self.groups.values(), margin) for parameter in group)
+
+    @property
+    def objective_learns(self) -> dict[str, int]:
+        """The name of each parameter of the objective, its margin's among them -> how many numbers it holds."""
+        return {name.removeprefix("parts."): parameter.numel() for name, parameter in self.objective.named_parameters()}
 
     def relation_network(self) -> tuple[MarginCard, RelationNetwork] | None:
         """A copy of the relation network that the objective has now, and what builds it; None where there is none."""
