@@ -8,6 +8,9 @@ from pathlib import Path
 
 from inkseek.errors import InkseekError
 
+# Times are held in 64 bits.
+_FARTHEST = 2**63
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -52,6 +55,9 @@ class Filter:
 def _nanoseconds(when: date | datetime) -> int:
     moment = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
     try:
-        return round(moment.timestamp() * 1_000_000) * 1_000
+        nanoseconds = round(moment.timestamp() * 1_000_000) * 1_000
     except (OverflowError, OSError, ValueError):
-        raise InkseekError(f"the time {when} is too far away to compare with") from None
+        nanoseconds = _FARTHEST
+    if abs(nanoseconds) >= _FARTHEST:
+        raise InkseekError(f"the time {when} is too far away to compare with")
+    return nanoseconds
