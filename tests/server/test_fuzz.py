@@ -89,7 +89,7 @@ def mutated(count: int) -> Iterator[bytes]:
                 for place in rng.integers(0, len(content), rng.integers(1, 20)):
                     content[place] ^= 1 << int(rng.integers(0, 8))
             case 2:
-                content = whole[int(rng.integers(0, 6))][:24] + content + b"<script>alert(1)</script>"
+                content = bytearray(whole[int(rng.integers(0, 6))][:24] + content + b"<script>alert(1)</script>")
             case 3:
                 # Somewhere in the head stand the dimensions.
                 place = int(rng.integers(0, min(64, len(content) - 4)))
