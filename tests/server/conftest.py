@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -15,6 +17,16 @@ from inkseek.gallery.search import Gallery, open_gallery
 from inkseek.models.bundle import Model
 from inkseek.server.app import create_app
 from inkseek.server.serving import listen, url_of
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +84,16 @@ def _serving(gallery: Gallery, port: int = 0) -> Iterator[str]:
 def serving() -> Callable[..., AbstractContextManager[str]]:
     """Return what serves a gallery from a thread for the time of a `with`, and gives the page's address."""
     return _serving
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, for one module: its event loop would be in the way of others."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium found: install chromium, chromium-browser or google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield launched
+        launched.close()

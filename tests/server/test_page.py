@@ -25,15 +25,6 @@ from inkseek.models.bundle import Model
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SERVER = """
 import sys
 from pathlib import Path
@@ -61,17 +52,6 @@ def url(gallery_path: Path) -> Iterator[str]:
         told, _ = process.communicate(timeout=20)
         assert process.returncode == 0
         assert "Stopped." in told
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium found: install chromium, chromium-browser or google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield launched
-        launched.close()
 
 
 @dataclass
