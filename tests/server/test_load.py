@@ -31,7 +31,7 @@ def check(figures: dict[str, float]) -> None:
 
 
 def test_more_clients_than_there_is_room_for() -> None:
-    figures = put_under_load(clients=48, seconds=8, pictures=2000)
+    figures = put_under_load(clients=48, seconds=6, pictures=2000)
     check(figures)
     assert figures["told to wait (503)"] > 0
 

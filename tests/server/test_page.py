@@ -190,9 +190,9 @@ def test_draw_see_draw_something_else(visit: Callable[..., Visit]) -> None:
     at.best("circle")
     at.tiles(21)
     assert ink(at.page) > 500
-    at.page.wait_for_function(
-        "[...document.querySelectorAll('#grid img')].slice(0, 4).every((img) => img.naturalWidth > 0)"
-    )
+    for image in at.page.locator("#grid img").all()[:4]:
+        sync_api.expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("(image) => image.naturalWidth") > 0
 
     at.page.keyboard.press("Delete")
     at.strokes(0)
@@ -259,9 +259,9 @@ def test_a_picture_large_and_more_like_it(visit: Callable[..., Visit], shapes: P
     sync_api.expect(at.page.locator("#lightbox-name")).to_have_text(name)
     at.page.keyboard.press("Escape")
     sync_api.expect(dialog).to_be_hidden()
-    sync_api.expect(at.page.locator("#grid .open").first).to_be_focused()
+    sync_api.expect(at.page.locator(f'#grid .open[title="{name}"]')).to_be_focused()
 
-    at.page.locator("#grid .open").first.click()
+    at.page.locator(f'#grid .open[title="{name}"]').click()
     at.page.get_by_role("button", name="More like this").click()
     at.says(f"More like {name}")
     at.tiles(20)

@@ -87,9 +87,8 @@ def test_a_cat_is_drawn(
         page.mouse.move(1, 1)
         sync_api.expect(page.locator("#grid li:not(.cut)")).to_have_count(40, timeout=20_000)
         sync_api.expect(page.locator("#grid")).not_to_have_attribute("aria-busy", "true")
-        page.wait_for_function(
-            "[...document.querySelectorAll('#grid img')].slice(0, 12).every((image) => image.naturalWidth > 0)"
-        )
+        for image in page.locator("#grid img").all()[:12]:
+            sync_api.expect(image).to_have_js_property("complete", True)
         page.wait_for_timeout(400)  # tiles fade in
         page.screenshot(path=target)
         page.close()
