@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench-losses bench-training bench-ramln bench-evaluation lint format clean
+.PHONY: help demo test soak bench-losses bench-training bench-ramln bench-evaluation bench-gallery bench-server screenshot \
+	lint format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
@@ -30,6 +31,16 @@ bench-ramln: $(VENV)/.dev ## what RAMLN's bilevel step costs
 
 bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
 	$(BIN)/python benchmarks/evaluation.py
+
+bench-gallery: $(VENV)/.dev ## searching beside FAISS alone, indexing beside decoding and the forward pass
+	$(BIN)/python benchmarks/gallery.py --out results/bench-gallery.csv
+
+bench-server: $(VENV)/.dev ## the server under the load of many clients
+	$(BIN)/python benchmarks/server.py --csv results/bench-server.csv
+
+screenshot: $(VENV)/.dev ## draw on the demo's page and keep its picture for the README
+	$(BIN)/inkseek demo --no-serve
+	INKSEEK_SCREENSHOT=docs/page.png $(BIN)/python -m pytest tests/server/test_screenshot.py
 
 lint: $(VENV)/.dev ## style, types, and the import rule between the floors
 	$(BIN)/ruff check .
@@ -57,5 +68,5 @@ $(VENV)/.demo: $(BIN)/uv pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "installing (PyTorch is large: a few minutes the first time) ..."
-	$(INSTALL) --editable '.[demo,server,competitors,parquet,export,tracking,dev]'
+	$(INSTALL) --editable '.[demo,server,competitors,parquet,export,tracking,heic,watch,dev]'
 	@touch $@ $(VENV)/.demo

@@ -63,8 +63,8 @@ def test_without_the_token_nothing_is_shown(private: TestClient, path: str) -> N
         {"authorization": f"Basic {TOKEN}"},
         {"authorization": "Bearer " + TOKEN[:-1]},
         {"authorization": "Bearer"},
-        {"cookie": f"inkseek={TOKEN}"},
-        {"cookie": "inkseek=; ;;=\x7f"},
+        {"cookie": f"inkseek-80={TOKEN}"},
+        {"cookie": "inkseek-80=; ;;=\x7f"},
     ]
     for headers in wrong:
         answer = private.get(path, headers=headers)
@@ -74,6 +74,40 @@ def test_without_the_token_nothing_is_shown(private: TestClient, path: str) -> N
     assert private.get("/healthz").status_code == 200
     assert private.get("/?token=wrong").status_code == 401
     assert private.get(f"/api/gallery?token={TOKEN}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},  # another port of this machine
+        {"origin": "http://localhost:3000"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://["},
+    ],
+)
+def test_other_sites_pages_may_not_ask(local: TestClient, headers: dict[str, str]) -> None:
+    for path in ("/api/gallery", "/api/status", "/api/thumbnails/1", "/static/app.js"):
+        assert local.get(path, headers=headers).status_code == 403
+    body = {"examples": [{"picture": 1}]}
+    assert local.post("/api/search", json=body, headers=headers).status_code == 403
+
+
+def test_the_page_itself_may_ask_and_others_may_link_to_it(local: TestClient) -> None:
+    assert local.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+    for headers in (
+        {"sec-fetch-site": "same-origin", "origin": "http://localhost"},
+        {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"},
+    ):
+        assert local.get("/api/gallery", headers=headers).status_code == 200
+
+
+def test_no_other_site_is_let_in_by_cors(local: TestClient) -> None:
+    asked = {"origin": "http://localhost", "access-control-request-method": "POST"}
+    answer = local.options("/api/search", headers=asked)
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 def test_the_token_in_a_header(private: TestClient) -> None:

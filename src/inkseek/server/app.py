@@ -3,111 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
-from starlette.concurrency import run_in_threadpool
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.types import Receive, Scope, Send
 
 from inkseek import __version__
 from inkseek.errors import InkseekError
+from inkseek.gallery.feedback import rocchio
+from inkseek.gallery.filters import Filter
+from inkseek.gallery.ranking import within
 from inkseek.gallery.search import Gallery, Hit
-from inkseek.gallery.store import Picture, Stamp
-from inkseek.images.preprocessing import Domain
-from inkseek.images.reading import UnreadablePicture, read_picture
-from inkseek.images.sketch import BlankSketch
-from inkseek.images.strokes import draw_strokes
+from inkseek.server.batching import Busy, Gate, Gone
+from inkseek.server.folders import Folders
+from inkseek.server.messages import About, Answer, Feedback, Folder, Found, Options, PictureOptions, Problem, Search
+from inkseek.server.pictures import pictures_of, thumbnail_address
+from inkseek.server.queries import BadQuery, NoSuchPicture, Queries, Vector, the_askers
 from inkseek.server.security import Guard
+from inkseek.server.status import Status, events
+from inkseek.server.text import text_of
 
 STATIC = Path(__file__).parent / "static"
-MOST_HITS = 200
 MOST_STROKE_BYTES = 4 << 20
 MOST_PICTURE_BYTES = 20 << 20
-MOST_MEGAPIXELS = 50.0
 UPLOAD_SECONDS = 30.0
-_LONGEST_SHOWN = 2048
-_PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
-# What browsers show as it is; every other format is shown as a JPEG.
-_SHOWN_AS_IS = {
-    ".bmp": "image/bmp",
-    ".gif": "image/gif",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-}
+MOST_SEARCHES = 32
+MOST_WATCHERS = 32
+RETRY_AFTER = 1
+CUTOFF = 0.3
 
-K = Annotated[int, Query(ge=1, le=MOST_HITS)]
-Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+M = TypeVar("M", bound=Search)
 
 
-class Drawing(BaseModel):
-    """Strokes in QuickDraw's form: each is [xs, ys], in any unit, y down."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    strokes: list[tuple[list[FiniteFloat], list[FiniteFloat]]] = Field(max_length=10_000)
-    k: int = Field(40, ge=1, le=MOST_HITS)
-    domain: Domain = "sketch"
-
-
-class Found(BaseModel):
-    """One picture of an answer; `score` is the cosine similarity to the query."""
-
-    id: int
-    name: str
-    path: str
-    score: float
-    width: int
-    height: int
-
-
-class Answer(BaseModel):
-    """The pictures most like the query, best first."""
-
-    hits: list[Found]
-
-
-class About(BaseModel):
-    """What this gallery is: its file's name, its pictures, the model that made it, whose pictures they are."""
-
-    name: str
-    count: int
-    model: str
-    fingerprint: str
-    attributions: list[str]
-
-
-def create_app(gallery: Gallery, *, token: str | None = None, hosts: Iterable[str] = ()) -> FastAPI:
+def create_app(
+    gallery: Gallery,
+    *,
+    token: str | None = None,
+    hosts: Iterable[str] = (),
+    stopping: Callable[[], bool] = lambda: False,
+) -> FastAPI:
     """Return the application for one gallery.
 
     Args:
         gallery: searched with its own model, which stays loaded.
         token: if given, every request must carry it (see `security.Guard`).
         hosts: names beside localhost under which the server may be addressed.
+        stopping: tells event streams, which have no end of their own, that the server is about to stop.
     """
-    app = FastAPI(title="Inkseek", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Inkseek", version=__version__, docs_url=None, redoc_url=None, responses=_PROBLEMS)
     app.add_middleware(Guard, token=token, hosts=tuple(hosts))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    turn = asyncio.Lock()
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"detail": _first_problem(error.errors())}, 422)
-
-    @app.exception_handler(InkseekError)
-    async def failed(_request: Request, error: InkseekError) -> JSONResponse:
-        # What is wrong with the query is the asker's (422), what is wrong with the gallery is not (503).
-        asked = isinstance(error, BlankSketch | UnreadablePicture)
-        return JSONResponse({"detail": str(error)}, 422 if asked else 503)
+    app.include_router(pictures_of(gallery))
+    _answer_problems(app)
+    queries = Queries(gallery)
+    folders = Folders(gallery)
+    searching = Gate(MOST_SEARCHES)
+    watching = Gate(MOST_WATCHERS)
+    finders = CapacityLimiter(2)
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
@@ -123,64 +84,155 @@ def create_app(gallery: Gallery, *, token: str | None = None, hosts: Iterable[st
         """What is searched."""
         record = gallery.record
         return About(
-            name=_text(Path(gallery.path.name)),
+            name=text_of(Path(gallery.path.name)),
             count=len(gallery),
             model=Path(record.path).name,
             fingerprint=record.fingerprint[:12],
             attributions=gallery.attributions,
         )
 
-    body: dict[str, object] = {
-        picture: {"schema": {"type": "string", "format": "binary"}} for picture in _PICTURE_TYPES
-    }
-    body["application/json"] = {"schema": Drawing.model_json_schema()}
+    @app.get("/api/folders")
+    def list_folders() -> list[Folder]:
+        """List the folders that a search can be narrowed to."""
+        return folders.list()
 
-    @app.post("/api/search", openapi_extra={"requestBody": {"required": True, "content": body}})
-    async def search(request: Request, k: K = 40, domain: Domain = "sketch") -> Answer:
-        """Find pictures by strokes (JSON, which brings its own k and domain) or by a picture (its bytes)."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            drawing = _parse(await _body(request, MOST_STROKE_BYTES))
-            k, domain = drawing.k, drawing.domain
-            query = await run_in_threadpool(_draw, drawing)
-        elif kind in _PICTURE_TYPES:
-            query = await run_in_threadpool(_decode, await _body(request, MOST_PICTURE_BYTES))
-        else:
-            raise HTTPException(415, f"send strokes as application/json or a picture as {', '.join(_PICTURE_TYPES)}")
-        # While drawing, a new request overtakes the one before; what nobody waits for any more costs no forward pass.
-        async with turn:
-            if await request.is_disconnected():
-                raise HTTPException(499, "the client has gone")
-            return _answer(await run_in_threadpool(gallery.search, query, k, domain))
+    @app.get("/api/status", response_class=StreamingResponse, responses=_EVENTS)
+    async def status() -> StreamingResponse:
+        """Tell how many pictures there are whenever that changes, as server-sent events named `status`."""
+        return _Stream(events(gallery, stopping), watching)
 
-    @app.get("/api/pictures/{picture}/similar")
-    def similar(picture: Id, k: K = 40) -> Answer:
-        """Find the pictures most like one of the gallery's own."""
-        _known(gallery, picture)
-        return _answer(gallery.similar(picture, k))
+    def find(vector: Vector, options: Options, without: list[int], asked: Vector | None = None) -> Answer:
+        hits = gallery.find(vector, options.k, only=filter_of(options), collapse=options.collapse, without=without)
+        known = {picture.id: picture for picture in gallery.store.pictures([hit.id for hit in hits])}
+        return Answer(
+            hits=[_found(hit, thumbnail_address(known[hit.id])) for hit in hits if hit.id in known],
+            within=within([hit.score for hit in hits], CUTOFF if options.cutoff is None else options.cutoff),
+            query=queries.to_text(vector if asked is None else asked),
+        )
 
-    @app.get("/api/pictures/{picture}", response_class=Response)
-    def show(picture: Id, request: Request) -> Response:
-        """Return the picture itself, as long as its file is still the one that was indexed."""
-        known = _known(gallery, picture)
-        if _unchanged(request, known):
-            return Response(status_code=304, headers=_etag(known))
-        if not _is_as_indexed(known):
-            raise HTTPException(410, "this file has been moved or changed since it was indexed; index again")
-        kind = _SHOWN_AS_IS.get(known.path.suffix.lower())
-        if kind is not None:
-            return FileResponse(known.path, media_type=kind, headers=_etag(known))
-        return Response(_as_jpeg(known.path), media_type="image/jpeg", headers=_etag(known))
+    def filter_of(options: Options) -> Filter:
+        folder = None if options.folder is None else folders.path(options.folder)
+        if options.folder is not None and folder is None:
+            raise HTTPException(404, f"no folder {options.folder} in this gallery; /api/folders lists them")
+        with the_askers():
+            return Filter(folder, options.newer, options.older, options.min_side)
 
-    @app.get("/api/thumbnails/{picture}", response_class=Response)
-    def thumbnail(picture: Id, request: Request) -> Response:
-        """Return a small JPEG of the picture, from the gallery itself."""
-        known = _known(gallery, picture)
-        if _unchanged(request, known):
-            return Response(status_code=304, headers=_etag(known))
-        return Response(gallery.store.thumbnail(picture), media_type="image/jpeg", headers=_etag(known))
+    async def in_finder(call: Callable[[], Answer]) -> Answer:
+        return await anyio.to_thread.run_sync(call, limiter=finders)
 
+    @app.post("/api/search", openapi_extra=_body_of(Search, pictures=True))
+    async def search(request: Request, options: Annotated[PictureOptions, Query()]) -> Answer:
+        """Find pictures by examples (JSON, with options of its own), or by a picture (its file as the body)."""
+        with searching.enter():
+            if not _kind(request).startswith("image/"):
+                asked = await _parse(request, Search)
+                vector = await queries.of_examples(asked.examples, request.is_disconnected)
+                return await in_finder(lambda: find(vector, asked, _own(asked)))
+            content = await _body(request, MOST_PICTURE_BYTES)
+            vector = await queries.of_picture(content, options.domain, request.is_disconnected)
+            return await in_finder(lambda: find(vector, options, []))
+
+    @app.post("/api/feedback", openapi_extra=_body_of(Feedback))
+    async def feedback(request: Request) -> Answer:
+        """Search again with thumbs up and down. Nothing is kept: each request brings all thumbs of its query."""
+        with searching.enter():
+            asked = await _parse(request, Feedback)
+            vector = await queries.of_examples(asked.examples, request.is_disconnected)
+
+            def moved() -> Answer:
+                up, down = queries.of_known(asked.up), queries.of_known(asked.down)
+                with the_askers():
+                    towards = rocchio(vector, up, down)
+                return find(towards, asked, _own(asked), vector)
+
+            return await in_finder(moved)
+
+    _document(app)
     return app
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events, of which only so many flow at once."""
+
+    def __init__(self, events: AsyncIterator[str], gate: Gate) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._gate.enter():
+            await super().__call__(scope, receive, send)
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No token, or a wrong one"},
+    403: {"model": Problem, "description": "Another site's page asks"},
+    404: {"model": Problem, "description": "No such thing in this gallery"},
+    421: {"model": Problem, "description": "Not a name of this server"},
+    422: {"model": Problem, "description": "Not a request as it should be"},
+    503: {"model": Problem, "description": "Too much to do, or the gallery cannot be read; see Retry-After"},
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": f"Events with data {list(Status.model_fields)}"}
+}
+
+
+def _body_of(model: type[Search], *, pictures: bool = False) -> dict[str, Any]:
+    """Describe a body that is read here and not by FastAPI, which would take one of any size."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+    if pictures:
+        content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    refusals = {408: "The upload took too long", 413: "The body is too large", 415: "Neither JSON nor a picture"}
+    responses = {str(status): {"description": why, "content": problem} for status, why in refusals.items()}
+    return {"requestBody": {"required": True, "content": content}, "responses": responses}
+
+
+def _document(app: FastAPI) -> None:
+    """Add the models of bodies that are read here to the OpenAPI document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        _, models = models_json_schema(
+            [(Search, "validation"), (Feedback, "validation")], ref_template="#/components/schemas/{model}"
+        )
+        document["components"]["schemas"].update(models["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _answer_problems(app: FastAPI) -> None:
+    """Say everything that can go wrong in one line of JSON."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": _first_problem(error.errors())}, 422)
+
+    @app.exception_handler(InkseekError)
+    async def failed(_request: Request, error: InkseekError) -> JSONResponse:
+        # What is wrong with the query is the asker's (4xx), what is wrong with the gallery is not (503).
+        status = 404 if isinstance(error, NoSuchPicture) else 422 if isinstance(error, BadQuery) else 503
+        return JSONResponse({"detail": str(error)}, status)
+
+    @app.exception_handler(Busy)
+    async def busy(_request: Request, _error: Busy) -> JSONResponse:
+        detail = f"too many requests at once; try again in {RETRY_AFTER} s"
+        return JSONResponse({"detail": detail}, 503, headers={"Retry-After": str(RETRY_AFTER)})
+
+    @app.exception_handler(Gone)
+    async def gone(_request: Request, _error: Gone) -> JSONResponse:
+        return JSONResponse({"detail": "the client has gone"}, 499)
+
+
+async def _parse(request: Request, model: type[M]) -> M:
+    if _kind(request) != "application/json":
+        raise HTTPException(415, "send JSON as application/json, or a picture to /api/search as image/png or its like")
+    body = await _body(request, MOST_STROKE_BYTES)
+    try:
+        return await anyio.to_thread.run_sync(model.model_validate_json, body)
+    except ValidationError as error:
+        raise HTTPException(422, _first_problem(error.errors())) from None
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -197,22 +249,8 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _parse(body: bytes) -> Drawing:
-    try:
-        return Drawing.model_validate_json(body)
-    except ValidationError as error:
-        raise HTTPException(422, _first_problem(error.errors())) from None
-
-
-def _draw(drawing: Drawing) -> Image.Image:
-    try:
-        return draw_strokes(drawing.strokes)
-    except InkseekError as error:
-        raise HTTPException(422, str(error)) from None
-
-
-def _decode(body: bytes) -> Image.Image:
-    return read_picture(body, max_megapixels=MOST_MEGAPIXELS)
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _first_problem(problems: Iterable[object]) -> str:
@@ -223,54 +261,19 @@ def _first_problem(problems: Iterable[object]) -> str:
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
-def _known(gallery: Gallery, picture: int) -> Picture:
-    known = gallery.picture(picture)
-    if known is None:
-        raise HTTPException(404, f"no picture {picture} in this gallery")
-    return known
+def _own(search: Search) -> list[int]:
+    """Return the gallery's own pictures among the examples: who asks for more like them has them already."""
+    return [example.picture for example in search.examples if example.picture is not None]
 
 
-def _answer(hits: Iterable[Hit]) -> Answer:
-    return Answer(
-        hits=[
-            Found(
-                id=hit.id,
-                name=_text(Path(hit.path.name)),
-                path=_text(hit.path),
-                score=hit.score,
-                width=hit.width,
-                height=hit.height,
-            )
-            for hit in hits
-        ]
+def _found(hit: Hit, thumbnail: str) -> Found:
+    return Found(
+        id=hit.id,
+        name=text_of(Path(hit.path.name)),
+        path=text_of(hit.path),
+        score=hit.score,
+        width=hit.width,
+        height=hit.height,
+        thumbnail=thumbnail,
+        duplicates=list(hit.duplicates),
     )
-
-
-def _text(path: Path) -> str:
-    """Return a path as text even where a file's name is not."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def _etag(picture: Picture) -> dict[str, str]:
-    # Kept by the browser but asked for again each time, as a gallery built anew at the same place gives out ids anew.
-    return {"ETag": f'"{picture.sha256.hex()[:32]}"', "Cache-Control": "private, no-cache"}
-
-
-def _unchanged(request: Request, picture: Picture) -> bool:
-    return _etag(picture)["ETag"] in request.headers.get("if-none-match", "")
-
-
-def _is_as_indexed(picture: Picture) -> bool:
-    try:
-        status = picture.path.stat()
-    except OSError:
-        return False
-    return picture.stamp == Stamp(status.st_size, status.st_mtime_ns)
-
-
-def _as_jpeg(path: Path) -> bytes:
-    picture = read_picture(path)
-    picture.thumbnail((_LONGEST_SHOWN, _LONGEST_SHOWN))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()

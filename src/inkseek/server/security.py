@@ -18,7 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inkseek.errors import InkseekError
 
 LEAST_TOKEN = 16
-_COOKIE = "inkseek"
 _OPEN_PATHS = frozenset({"/healthz"})
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
 
@@ -66,6 +65,9 @@ class Guard:
     - The Host header must be a name of this machine. Otherwise a web page whose name is made to resolve to 127.0.0.1
       (DNS rebinding) could read the gallery through its visitor's browser. With a token, any IP address is accepted as
       well: rebinding needs a name, and the cookie is bound to the host it was given for.
+    - A browser says from which site a request comes (Sec-Fetch-Site, Origin). Other sites' pages, and those of other
+      ports of this machine, may link to the page and no more: they could not read the answers anyway, but they could
+      keep the server busy, and a cookie does not know ports.
     - With a token, every request but `/healthz` must carry it: `Authorization: Bearer TOKEN`, or the cookie that a
       visit of `/?token=TOKEN` is given. The cookie exists because pictures cannot send a header; it holds a digest.
 
@@ -102,11 +104,11 @@ class Guard:
                     answer[name] = value
                 answer.setdefault("Cache-Control", "no-cache")
                 if visit:
-                    secure = "; Secure" if scope["scheme"] == "https" else ""
-                    answer.append("Set-Cookie", f"{_COOKIE}={self._cookie}; HttpOnly; SameSite=Strict; Path=/{secure}")
+                    limits = "HttpOnly; SameSite=Strict; Path=/" + "; Secure" * (scope["scheme"] == "https")
+                    answer.append("Set-Cookie", f"{_cookie_name(scope)}={self._cookie}; {limits}")
             await send(message)
 
-        allowed = visit or scope["path"] in _OPEN_PATHS or self._has_token(headers)
+        allowed = visit or scope["path"] in _OPEN_PATHS or self._has_token(scope, headers)
         refusal: Response | None = None
         if not self._is_our_name(headers.getlist("host")):
             refusal = _refusal(scope, 421, "This server does not answer to that name; open it as localhost.")
@@ -118,6 +120,8 @@ class Guard:
                 "or send the header `Authorization: Bearer TOKEN`.",
             )
             refusal.headers["WWW-Authenticate"] = "Bearer"
+        elif _is_from_elsewhere(scope, headers):
+            refusal = _refusal(scope, 403, "Another site's page may not ask this server; open its own page.")
         await (self.app if refusal is None else refusal)(scope, receive, with_headers)
 
     def _is_our_name(self, values: list[str]) -> bool:
@@ -136,17 +140,32 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         return hmac.compare_digest(given.encode(), self._token)
 
-    def _has_token(self, headers: Headers) -> bool:
+    def _has_token(self, scope: Scope, headers: Headers) -> bool:
         if self._token is None:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token):
             return True
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie_name(scope))
         except CookieError:
             return False
         return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._cookie.encode())
+
+
+def _cookie_name(scope: Scope) -> str:
+    # A browser sends the cookies of one port to all: two galleries on one machine must not overwrite each other's.
+    server = scope.get("server")
+    return f"inkseek-{server[1]}" if server else "inkseek"
+
+
+def _is_from_elsewhere(scope: Scope, headers: Headers) -> bool:
+    if scope["path"] == "/" and headers.get("sec-fetch-mode", "navigate") == "navigate":
+        return False
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").strip().lower()
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

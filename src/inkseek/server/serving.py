@@ -17,6 +17,9 @@ from inkseek.gallery.search import Gallery
 from inkseek.server.app import create_app
 from inkseek.server.security import check_token
 
+MOST_CONNECTIONS = 512
+"""Connections held at once; further ones are answered 503."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on host and port; port 0 takes a free one.
@@ -80,12 +83,18 @@ def serve(
     with listen(host, port) as listener:
         # A first search loads the model and the vectors, so that the first stroke does not wait for them.
         gallery.search([([0, 1], [0, 1])], k=1)
-        app = create_app(gallery, token=token, hosts=[host])
+        app = create_app(gallery, token=token, hosts=[host], stopping=lambda: server.should_exit)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=3,
         )
+        server = uvicorn.Server(config)
         ready(url_of(listener, host, token))
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def open_page(url: str) -> None:

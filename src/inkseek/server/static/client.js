@@ -2,31 +2,44 @@
 
 const PAUSE = 120; // ms without a change before asking
 const PATIENCE = 400; // ms after which a long stroke is asked about all the same
+const BUSY_TRIES = 3;
 
 /** The server cannot be reached. */
 export class Offline extends Error {}
 
 /** Fetch JSON; throws Offline, or an Error whose message is the server's own and that carries its status. */
 export async function ask(url, options = {}) {
-  let response;
+  for (let tries = 1; ; tries++) {
+    const response = await reach(url, options);
+    if (response.ok) return response.json();
+    const wait = Number(response.headers.get("Retry-After"));
+    const body = await response.json().catch(() => ({}));
+    if (response.status !== 503 || !wait || tries === BUSY_TRIES) {
+      const what = body.detail ?? `The server answered ${response.status}.`;
+      throw Object.assign(new Error(what), { status: response.status });
+    }
+    await sleep(wait * 1000);
+    options.signal?.throwIfAborted();
+  }
+}
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function reach(url, options) {
   try {
-    response = await fetch(url, options);
+    return await fetch(url, options);
   } catch (error) {
     throw error.name === "AbortError" ? error : new Offline(error.message);
   }
-  if (response.ok) return response.json();
-  const body = await response.json().catch(() => ({}));
-  throw Object.assign(new Error(body.detail ?? `The server answered ${response.status}.`), { status: response.status });
 }
 
-/** Asks questions one after the other, of which only the last matters. */
+/** Asks questions one after the other, of which only the last matters. A question gives [url, options] when called. */
 export class Questions extends EventTarget {
   #current = null;
   #timer = 0;
   #waitingSince = 0;
-  #last = null;
 
-  /** Ask once nothing has changed for a moment; `question` is called then, and gives [url, options]. */
+  /** Ask once nothing has changed for a moment. */
   askSoon(question) {
     const now = performance.now();
     if (!this.#timer) this.#waitingSince = now;
@@ -37,7 +50,6 @@ export class Questions extends EventTarget {
 
   async askNow(question) {
     this.drop();
-    this.#last = question;
     const controller = (this.#current = new AbortController());
     this.dispatchEvent(new Event("asked"));
     const [url, options] = question();
@@ -52,29 +64,13 @@ export class Questions extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** Ask the last question again, if there was one. */
-  askAgain() {
-    if (this.#last) this.askNow(this.#last);
-  }
-
   /** Give up what is under way. */
   drop() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.#last = null;
     this.#current?.abort();
     this.#current = null;
   }
 }
 
-export function drawingQuestion(strokes, k) {
-  return ["/api/search", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ strokes, k, domain: "sketch" }),
-  }];
-}
-
-export const similarQuestion = (id, k) => [`/api/pictures/${id}/similar?k=${k}`, {}];
-export const thumbnailOf = (id) => `/api/thumbnails/${id}`;
 export const pictureOf = (id) => `/api/pictures/${id}`;

@@ -10,25 +10,17 @@ export class Drawing extends EventTarget {
   get canUndo() { return this.#past.length > 0; }
   get canRedo() { return this.#future.length > 0; }
 
-  add(stroke) { this.#step([...this.#strokes, stroke]); }
-
-  /** Take some strokes out; one step, however many. */
-  remove(strokes) {
-    if (strokes.size > 0) this.#step(this.#strokes.filter((stroke) => !strokes.has(stroke)));
-  }
-
-  clear() {
-    if (!this.isEmpty) this.#step([]);
-  }
-
-  undo() { this.#move(this.#past, this.#future); }
-  redo() { this.#move(this.#future, this.#past); }
-
-  #step(strokes) {
+  /** Take a new list of strokes as the next step; the very same strokes are none. */
+  become(strokes) {
+    const same = strokes.length === this.#strokes.length && strokes.every((stroke, i) => stroke === this.#strokes[i]);
+    if (same) return;
     this.#past.push(this.#strokes);
     this.#future = [];
     this.#show(strokes);
   }
+
+  undo() { this.#move(this.#past, this.#future); }
+  redo() { this.#move(this.#future, this.#past); }
 
   #move(from, to) {
     if (from.length === 0) return;

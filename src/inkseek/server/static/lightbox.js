@@ -1,6 +1,6 @@
 // One picture, large: where it is, how like the drawing, and the way to more like it.
 
-import { pictureOf, thumbnailOf } from "./client.js";
+import { pictureOf } from "./client.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -8,6 +8,7 @@ export class Lightbox extends EventTarget {
   #dialog = part("lightbox");
   #hits = [];
   #position = 0;
+  #votes = new Map();
 
   constructor() {
     super();
@@ -15,6 +16,11 @@ export class Lightbox extends EventTarget {
     part("previous").addEventListener("click", () => this.#step(-1));
     part("next").addEventListener("click", () => this.#step(1));
     part("copy").addEventListener("click", () => this.#copy());
+    for (const [id, value] of [["lightbox-up", 1], ["lightbox-down", -1]]) {
+      part(id).addEventListener("click", () => {
+        this.dispatchEvent(new CustomEvent("vote", { detail: { id: this.#hit.id, value } }));
+      });
+    }
     part("more").addEventListener("click", () => {
       const hit = this.#hit;
       this.#hits = [];
@@ -34,12 +40,20 @@ export class Lightbox extends EventTarget {
   get isOpen() { return this.#dialog.open; }
   get #hit() { return this.#hits[this.#position]; }
 
-  open(hits, id) {
+  open(hits, id, votes) {
     this.#hits = hits;
+    this.#votes = votes;
     this.#position = hits.findIndex((hit) => hit.id === id);
     this.#show();
     this.#dialog.showModal();
     part("more").focus({ preventScroll: true });
+  }
+
+  /** Show the thumbs given. */
+  mark() {
+    const vote = this.#hit ? this.#votes.get(this.#hit.id) : 0;
+    part("lightbox-up").setAttribute("aria-pressed", String(vote === 1));
+    part("lightbox-down").setAttribute("aria-pressed", String(vote === -1));
   }
 
   #step(by) {
@@ -53,7 +67,7 @@ export class Lightbox extends EventTarget {
     const hit = this.#hit;
     const picture = part("lightbox-picture");
     // The thumbnail stands in until the picture itself is there.
-    picture.src = thumbnailOf(hit.id);
+    picture.src = hit.thumbnail;
     picture.alt = hit.name;
     // A small picture is shown at twice its size at most.
     picture.style.maxWidth = `min(100%, ${2 * hit.width}px)`;
@@ -68,6 +82,7 @@ export class Lightbox extends EventTarget {
       `${hit.width} × ${hit.height} pixels · similarity ${hit.score.toFixed(2)} · ${this.#position + 1} of ${this.#hits.length}`;
     part("lightbox-path").textContent = hit.path;
     part("copy").textContent = "Copy path";
+    this.mark();
     part("previous").disabled = this.#position === 0;
     part("next").disabled = this.#position === this.#hits.length - 1;
   }
