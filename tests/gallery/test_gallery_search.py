@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 
 import inkseek
 from inkseek.errors import InkseekError
+from inkseek.gallery.examples import Example
+from inkseek.gallery.filters import Filter
 from inkseek.gallery.search import Gallery, open_gallery
 from inkseek.images.sketch import BlankSketch
 from inkseek.images.strokes import draw_strokes
@@ -66,6 +70,87 @@ def test_it_ranks_as_sorting_all_products_does(gallery: Gallery, frozen_model: M
     hits = gallery.search(CIRCLE, k=100)
     assert [hit.id for hit in hits] == ids[np.argsort(-products)].tolist()
     np.testing.assert_allclose([hit.score for hit in hits], np.sort(products)[::-1], atol=1e-5)
+
+
+def test_a_filtered_search_is_the_ranking_of_what_passes(gallery: Gallery, folder: Path, draw: Draw) -> None:
+    draw(folder / "sub", 15)
+    gallery.add(folder)
+    everything = gallery.search(CIRCLE, k=100)
+    below = gallery.search(CIRCLE, k=4, only=Filter(folder=folder / "sub"))
+    assert below == [hit for hit in everything if hit.path.parent.name == "sub"][:4]
+    assert gallery.search(CIRCLE, k=4, only=Filter(min_side=241)) == []
+    assert gallery.search(CIRCLE, k=100, only=Filter(min_side=240)) == everything
+    first = everything[0].id
+    similar = gallery.similar(first, k=3, only=Filter(folder=folder / "sub"))
+    assert similar == [hit for hit in gallery.similar(first, k=100) if hit.path.parent.name == "sub"][:3]
+    # What comes and goes later is followed by a filter that was used before.
+    below[0].path.unlink()
+    gallery.add(folder)
+    assert [hit.id for hit in gallery.search(CIRCLE, k=3, only=Filter(folder=folder / "sub"))] == [
+        hit.id for hit in below[1:]
+    ]
+    assert gallery.folders == {folder.resolve(): 12, folder.resolve() / "sub": 14}
+
+
+def test_examples_are_one_vector(gallery: Gallery, frozen_model: Model) -> None:
+    ids, vectors = gallery.store.vectors()
+    drawn = frozen_model.embed([draw_strokes(CIRCLE), draw_strokes(CROSS)], "sketch")
+    wish = 2 * drawn[0] - 0.5 * drawn[1] + vectors[4]
+    products = vectors @ (wish / np.linalg.norm(wish))
+    hits = gallery.search([Example(CIRCLE, 2), Example(CROSS, -0.5), Example(int(ids[4]))], k=12)
+    assert [hit.id for hit in hits] == ids[np.argsort(-products)].tolist()
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(products)[::-1], atol=1e-5)
+    assert gallery.search(Example(CIRCLE, 3), k=5) == gallery.search(CIRCLE, k=5)
+    # A minus example sends its like to the end.
+    circle = next(hit for hit in hits if hit.path.name.startswith("circle"))
+    assert gallery.search([Example(CROSS), Example(circle.id, -1)], k=12)[-1].path.name.startswith("circle")
+
+
+def test_near_duplicates_fold_into_the_best(gallery: Gallery, folder: Path) -> None:
+    for i, name in enumerate(("circle-0", "circle-3", "cross-2")):
+        with Image.open(folder / f"{name}.png") as picture:
+            picture.save(folder / f"{name}-copy.jpg", quality=95 - i)
+    shutil.copyfile(folder / "circle-0.png", folder / "circle-0-again.png")
+    gallery.add(folder)
+    everything = gallery.search(CIRCLE, k=100)
+    folded = gallery.search(CIRCLE, k=100, collapse=0.97)
+    assert sum(1 + len(hit.duplicates) for hit in folded) == len(everything) == 16
+    names = {hit.id: hit.path.name for hit in everything}
+    group = next(hit for hit in folded if hit.path.name.startswith("circle-0"))
+    assert {names[i] for i in (group.id, *group.duplicates)} >= {
+        "circle-0.png",
+        "circle-0-copy.jpg",
+        "circle-0-again.png",
+    }
+    heads = [hit for hit in everything if hit.id in {hit.id for hit in folded}]
+    assert [replace(hit, duplicates=()) for hit in folded] == heads
+    # Fewer hits are the same hits; a duplicate that ranks below all of them is of no account.
+    assert [hit.id for hit in gallery.search(CIRCLE, k=2, collapse=0.97)] == [hit.id for hit in folded[:2]]
+    assert not any(hit.duplicates for hit in everything)
+    similar = gallery.similar(group.id, k=1, collapse=0.97)[0]
+    assert similar.id != group.id
+    assert group.id not in similar.duplicates
+
+
+def test_the_cut_off_keeps_what_is_near_the_best(gallery: Gallery) -> None:
+    hits = gallery.search(CIRCLE, k=100)
+    margin = hits[3].distance - hits[0].distance + 1e-6
+    assert gallery.search(CIRCLE, k=100, cutoff=margin) == hits[:4]
+    assert gallery.search(CIRCLE, k=2, cutoff=margin) == hits[:2]
+    with pytest.raises(InkseekError, match="no learned margin") as caught:
+        gallery.search(CIRCLE, cutoff="margin")
+    assert "\n" not in str(caught.value)
+
+
+def test_one_forward_pass_serves_several_queries(gallery: Gallery) -> None:
+    pictures = [draw_strokes(CIRCLE), draw_strokes(CROSS)]
+    vectors = gallery.embed([(pictures[0], "sketch"), (pictures[1], "photo")])
+    for vector, picture, domain in zip(vectors, pictures, ("sketch", "photo"), strict=True):
+        alone = gallery.search(picture, 5, domain)  # type: ignore[arg-type]
+        assert [hit.id for hit in gallery.find(vector, 5)] == [hit.id for hit in alone]
+    assert gallery.embed([]).shape == (0, gallery.record.dim)
+    with pytest.raises(InkseekError, match="vectors of length"):
+        gallery.find(vectors[0, :5])
 
 
 def test_an_open_gallery_follows_what_others_write(gallery: Gallery, folder: Path, draw: Draw) -> None:
@@ -158,3 +243,13 @@ def test_queries_that_cannot_be_answered(gallery: Gallery, tmp_path: Path) -> No
         gallery.search(CIRCLE, k=0)
     with pytest.raises(InkseekError, match="no picture 99"):
         gallery.similar(99)
+    for examples, problem in (
+        ([Example(1), Example(99)], "no picture 99"),
+        ([Example(1), Example(1, -1)], "cancel each other out"),
+        ([Example(1, 0)], "other than 0"),
+        ([Example(1, math.nan)], "finite"),
+    ):
+        with pytest.raises(InkseekError, match=problem):
+            gallery.search(examples)
+    with pytest.raises(InkseekError, match="at least one example"):
+        gallery.vector([])

@@ -28,6 +28,13 @@ def test_it_finds_what_sorting_all_products_finds(n: int, k: int, seed: int) -> 
         assert row_scores.tolist() == best
         assert [products[i] for i in row_ids.tolist()] == best
         assert len(set(row_ids.tolist())) == len(best)
+    some = chance.permutation(ids[kept])[: n // 2]
+    np.testing.assert_array_equal(index.vectors(some), vectors[[ids.tolist().index(i) for i in some]])
+    scores, found = index.search(queries, k, among=some)
+    for query, row_scores, row_ids in zip(queries, scores, found, strict=True):
+        products = {int(i): float(v @ query) for i, v in zip(some, index.vectors(some), strict=True)}
+        assert row_scores.tolist() == sorted(products.values(), reverse=True)[:k]
+        assert [products[i] for i in row_ids.tolist()] == row_scores.tolist()
 
 
 def test_copies_come_in_the_order_of_their_ids() -> None:

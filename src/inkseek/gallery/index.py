@@ -27,8 +27,14 @@ class Index(Protocol):
     def remove(self, ids: Ids) -> None:
         """Take out ids."""
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """Return the cosine similarities and ids [Q, min(k, N)] of each query's nearest vectors, best first."""
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the vectors [N, dim] of ids [N] that it holds."""
+
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
+        """Return the cosine similarities and ids [Q, min(k, N)] of each query's nearest vectors, best first.
+
+        `among`, ids that it holds, leaves every other out: the answer is of the nearest of these, as many as there are.
+        """
 
 
 class FlatIndex:
@@ -53,14 +59,27 @@ class FlatIndex:
         """Take out ids."""
         self._faiss.remove_ids(faiss.IDSelectorBatch(ids))
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def vectors(self, ids: Ids) -> Vectors:
+        """Return the vectors [N, dim] of ids [N] that it holds."""
+        return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids)), dtype=np.float32)
+
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
         """Return the cosine similarities and ids [Q, min(k, N)] of each query's nearest vectors, best first.
 
-        Equal similarities (copies of one picture) come in the order of their ids.
+        Equal similarities (copies of one picture) come in the order of their ids. `among`, ids that it holds, leaves
+        every other out: the answer is of the nearest of these, as many as there are.
         """
-        k = min(k, len(self))
+        k = min(k, len(self) if among is None else len(among))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        scores, ids = self._faiss.search(np.ascontiguousarray(queries), k)
+        parameters = None
+        if among is not None:
+            bits = np.zeros(int(among.max()) + 1, dtype=bool)
+            bits[among] = True
+            bitmap = np.packbits(bits, bitorder="little")
+            selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
+            parameters = faiss.SearchParameters()
+            parameters.sel = selector
+        scores, ids = self._faiss.search(np.ascontiguousarray(queries), k, params=parameters)
         order = np.lexsort((ids, -scores), axis=1)
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)

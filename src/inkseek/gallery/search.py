@@ -6,23 +6,31 @@ import os
 import shlex
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from inkseek.errors import InkseekError
-from inkseek.gallery.index import FlatIndex, Index
+from inkseek.gallery.examples import Example, Query, combine, picture_of
+from inkseek.gallery.filters import Filter
+from inkseek.gallery.index import FlatIndex, Ids, Index
 from inkseek.gallery.indexing import Progress, Report, absolute, index_folder, pictures_below
+from inkseek.gallery.ranking import distance, fold, near_duplicates, within
 from inkseek.gallery.store import ModelRecord, Picture, Store
-from inkseek.images.preprocessing import Domain
-from inkseek.images.reading import read_picture
-from inkseek.images.strokes import Stroke, draw_strokes
+from inkseek.images.preprocessing import Domain, prepare
 from inkseek.models.bundle import Model, load
 
-Query = str | os.PathLike[str] | Image.Image | Sequence[Stroke]
+Vector = npt.NDArray[np.float32]
+Cutoff = float | Literal["margin"]
+
+# Vectors that go from the store to the index at once: 16 MB at 512 dimensions.
+_BLOCK = 8192
+# Filters whose answers are kept until the gallery changes.
+_FILTERS = 16
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Hit:
         score: cosine similarity of query and picture, in [-1, 1].
         width: in pixels, upright.
         height: in pixels, upright.
+        duplicates: ids of the near-duplicates folded into this hit, best first; none unless that was asked for.
     """
 
     id: int
@@ -42,6 +51,12 @@ class Hit:
     score: float
     width: int
     height: int
+    duplicates: tuple[int, ...] = ()
+
+    @property
+    def distance(self) -> float:
+        """Euclidean distance of query and picture as unit vectors, in [0, 2]."""
+        return distance(self.score)
 
 
 class Gallery:
@@ -60,7 +75,10 @@ class Gallery:
         self._index: Index | None = None
         self._fingerprint = ""
         self._revision: tuple[int, int] | None = None
+        self._passing: dict[Filter, Ids] = {}
+        self._folders: tuple[tuple[int, int], dict[Path, int]] | None = None
         self._lock = threading.RLock()
+        self._model_lock = threading.RLock()
 
     def __len__(self) -> int:
         return 0 if self._store is None else len(self._store)
@@ -98,9 +116,10 @@ class Gallery:
         Raises:
             InkseekError: there is none, it is no longer there, or another one has taken its place.
         """
-        with self._lock:
-            if self._model is None:
-                record = self.record
+        with self._model_lock:
+            record = self.record
+            if self._model is None or self._model.fingerprint != record.fingerprint:
+                # Not loaded yet, or another process has built the gallery again with another model.
                 if not record.path:
                     raise InkseekError(
                         f"the model that made {self.path} was never saved; save it and index again with --model"
@@ -144,7 +163,7 @@ class Gallery:
         record = None if self._store is None else self._store.model
         if record is not None and not rebuild:
             self._check(model, record, reference)
-        with self._lock:
+        with self._model_lock:
             if self._store is None:
                 self._store = Store(self.path)
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
@@ -152,45 +171,157 @@ class Gallery:
             self._model = model
         return index_folder(self._store, model, where, found, batch_size=batch_size, progress=progress)
 
-    def search(self, query: Query, k: int = 20, domain: Domain = "sketch") -> list[Hit]:
+    def search(
+        self,
+        query: Query | Example | Sequence[Example],
+        k: int = 20,
+        domain: Domain = "sketch",
+        *,
+        only: Filter | None = None,
+        collapse: bool | float = False,
+        cutoff: Cutoff | None = None,
+    ) -> list[Hit]:
         """Return the k pictures most like the query, best first.
 
         Args:
-            query: a picture's file, a picture, or strokes [(xs, ys), ...] as QuickDraw has them.
+            query: a picture's file, a picture, or strokes [(xs, ys), ...] as QuickDraw has them; or examples with
+                weights, which are combined into one query.
             k: how many.
-            domain: `sketch` for a drawing, `photo` for "more like this".
+            domain: `sketch` for a drawing, `photo` for "more like this"; an example brings its own.
+            only: leave out what does not pass; the answer is of the k nearest among those that do.
+            collapse: fold near-duplicates into the best of them, so that the k pictures differ; a number is the cosine
+                similarity from which two count as near-duplicates.
+            cutoff: leave out what is this much farther away than the best picture, in Euclidean distance of unit
+                vectors; `margin` takes the margin that the model has learned.
 
         Raises:
-            InkseekError: no such file or unreadable, a blank drawing, or a gallery without a model.
+            InkseekError: no such file or unreadable, a blank drawing, examples that cancel out, or a gallery without a
+                model.
         """
-        if isinstance(query, str | os.PathLike):
-            picture = read_picture(Path(query).expanduser())
-        elif isinstance(query, Image.Image):
-            picture = query
-        else:
-            picture = draw_strokes(query)
-        # One forward pass at a time: two would only share the same cores.
-        with self._lock:
-            index = self._current_index()
-            return self._hits(index, self.model.embed([picture], domain), k)
+        vector = self.vector(_examples(query, domain))
+        hits = self.find(vector, k, only=only, collapse=collapse)
+        return self.cut(vector, hits, cutoff)
 
-    def similar(self, picture: int, k: int = 20) -> list[Hit]:
-        """Return the k pictures most like one of the gallery's own, itself left out.
+    def similar(
+        self,
+        picture: int,
+        k: int = 20,
+        *,
+        only: Filter | None = None,
+        collapse: bool | float = False,
+        cutoff: Cutoff | None = None,
+    ) -> list[Hit]:
+        """Return the k pictures most like one of the gallery's own, itself left out; options as in `search`.
 
         Raises:
             InkseekError: no picture has this id.
         """
-        vector = self.store.vector(picture)
-        if vector is None:
-            raise InkseekError(f"the gallery {self.path} holds no picture {picture}")
+        vector = self.vector([Example(picture)])
+        hits = self.find(vector, k, only=only, collapse=collapse, without=(picture,))
+        return self.cut(vector, hits, cutoff)
+
+    # The steps of a search, for a server that shares the expensive one among several askers
+
+    def embed(self, pictures: Sequence[tuple[Image.Image, Domain]]) -> Vector:
+        """Embed pictures of any domains in one forward pass: float32 [N, dim], rows of unit length.
+
+        Raises:
+            BlankSketch: a sketch is blank.
+        """
+        model = self.model
+        if not pictures:
+            return np.empty((0, model.dim), dtype=np.float32)
+        pixels = np.stack([prepare(picture, domain, model.image_size) for picture, domain in pictures])
+        # One forward pass at a time: two would only share the same cores.
+        with self._model_lock:
+            return model.embed_pixels(pixels)
+
+    def vector(self, examples: Sequence[Example]) -> Vector:
+        """Return what examples ask for together: a unit vector [dim] (see `examples.combine`).
+
+        Raises:
+            InkseekError: a query that cannot be read, an id that no picture has, or examples that cancel out.
+        """
+        pictures = [(picture_of(ex.query), ex.domain) for ex in examples if not isinstance(ex.query, int)]
+        embedded = iter(self.embed(pictures) if pictures else ())
+        vectors = [self._known(ex.query) if isinstance(ex.query, int) else next(embedded) for ex in examples]
+        if not vectors:
+            raise InkseekError("nothing was asked; give at least one example")
+        return combine(np.stack(vectors), [example.weight for example in examples])
+
+    def find(
+        self,
+        vector: Vector,
+        k: int = 20,
+        *,
+        only: Filter | None = None,
+        collapse: bool | float = False,
+        without: Sequence[int] = (),
+    ) -> list[Hit]:
+        """Return the k pictures nearest to a unit vector [dim], best first.
+
+        Args:
+            vector: as `embed` or `vector` gave it.
+            k: how many.
+            only: see `search`; so is `collapse`.
+            without: ids that are left out.
+
+        Raises:
+            InkseekError: k is below 1, or the vector is not of this gallery's model.
+        """
+        if k < 1:
+            raise InkseekError(f"k is {k}; ask for at least one picture")
+        alike = near_duplicates(collapse)
         with self._lock:
-            hits = self._hits(self._current_index(), vector[None], k + 1)
-        return [hit for hit in hits if hit.id != picture][:k]
+            index = self._current_index()
+            if vector.shape != (self.record.dim,):
+                raise InkseekError(
+                    f"the query has the shape {vector.shape} and the gallery {self.path} is of vectors of length "
+                    f"{self.record.dim}; ask again if it has been built with another model meanwhile"
+                )
+            among = self._those_that_pass(only, index)
+            wanted = k if alike is None else 2 * k
+            while True:
+                scores, ids = index.search(vector[None], wanted + len(without), among)
+                kept = np.isin(ids[0], np.asarray(without, dtype=np.int64), invert=True)
+                found, score = ids[0][kept], scores[0][kept]
+                if alike is None:
+                    groups, whole = [[position] for position in range(min(k, len(found)))], True
+                else:
+                    groups, whole = fold(index.vectors(found), alike, k)
+                if whole or ids.shape[1] < wanted + len(without):
+                    break
+                wanted *= 2
+        best = {int(found[first]): (float(score[first]), found[rest].tolist()) for first, *rest in groups}
+        return [
+            Hit(picture.id, picture.path, score, picture.width, picture.height, tuple(duplicates))
+            for picture in self.store.pictures(list(best))
+            for score, duplicates in (best[picture.id],)
+        ]
+
+    def cut(self, vector: Vector, hits: list[Hit], cutoff: Cutoff | None) -> list[Hit]:
+        """Return the hits before the cut-off of the query `vector`: those with D < D_min + margin; see `search`.
+
+        Raises:
+            InkseekError: the margin is not above 0, or the model has learned none.
+        """
+        if cutoff is None:
+            return hits
+        margin = self._learned_margin(vector) if cutoff == "margin" else float(cutoff)
+        return hits[: within([hit.score for hit in hits], margin)]
 
     @property
     def attributions(self) -> list[str]:
         """What the indexed folders say about whose pictures these are (their `ATTRIBUTION.txt`)."""
         return [] if self._store is None else sorted({text for text in self._store.folders.values() if text})
+
+    @property
+    def folders(self) -> dict[Path, int]:
+        """Every folder that pictures lie in, sorted, with how many of them lie in it itself."""
+        revision = self.store.revision
+        if self._folders is None or self._folders[0] != revision:
+            self._folders = revision, self.store.folder_counts()
+        return self._folders[1]
 
     def picture(self, picture: int) -> Picture | None:
         """Return what is known of a picture; None when no picture has this id."""
@@ -202,15 +333,35 @@ class Gallery:
         if self._store is not None:
             self._store.close()
 
-    def _hits(self, index: Index, query: npt.NDArray[np.float32], k: int) -> list[Hit]:
-        if k < 1:
-            raise InkseekError(f"k is {k}; ask for at least one picture")
-        scores, ids = index.search(query, k)
-        score_of = dict(zip(ids[0].tolist(), scores[0].tolist(), strict=True))
-        return [
-            Hit(found.id, found.path, score_of[found.id], found.width, found.height)
-            for found in self.store.pictures(list(score_of))
-        ]
+    def _known(self, picture: int) -> Vector:
+        """Return the vector of one of the gallery's own pictures."""
+        vector = self.store.vector(picture)
+        if vector is None:
+            raise InkseekError(f"the gallery {self.path} holds no picture {picture}")
+        return vector
+
+    def _learned_margin(self, vector: Vector) -> float:
+        """Return the margin that the model has learned to keep around a query."""
+        learned = getattr(self.model, "margin", None)
+        margin = None if learned is None else learned(vector)
+        if margin is None:
+            raise InkseekError(
+                f"the model that made {self.path} has no learned margin; give the cut-off as a distance, "
+                "for example 0.2, or index with a model that was trained with one"
+            )
+        return float(margin)
+
+    def _those_that_pass(self, only: Filter | None, index: Index) -> Ids | None:
+        """Return the ids in the index that pass a filter; None when all do."""
+        if only is None or only == Filter():
+            return None
+        if only not in self._passing:
+            if len(self._passing) == _FILTERS:
+                self._passing.clear()
+            where = only if only.folder is None else replace(only, folder=absolute(only.folder))
+            # What another process wrote since the index was brought up to date is not in it yet.
+            self._passing[only] = np.intersect1d(self.store.ids(where), index.ids, assume_unique=True)
+        return self._passing[only]
 
     def _current_index(self) -> Index:
         """Return the index, brought up to date with the store by what came and what went."""
@@ -220,13 +371,15 @@ class Gallery:
             if self._index is None or record.fingerprint != self._fingerprint:
                 # New, or another process has built the gallery again with another model.
                 self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
-                if self._model is not None and self._model.fingerprint != record.fingerprint:
-                    self._model = None
-            known = self._index.ids
-            gone = np.setdiff1d(known, self.store.ids(), assume_unique=True)
-            self._index.remove(gone)
+            index = self._index
             # Ids only ever grow, so what is new lies above the highest one known.
-            self._index.add(*self.store.vectors(after=int(known.max(initial=0))))
+            highest = int(index.ids.max(initial=0))
+            while len((block := self.store.vectors(highest, _BLOCK))[0]):
+                index.add(*block)
+                highest = int(block[0][-1])
+            if len(index) != len(self.store):
+                index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
+            self._passing.clear()
             self._revision = revision
         return self._index
 
@@ -275,3 +428,11 @@ def _name_a_model(gallery: Path) -> str:
 
 def _quoted(value: object) -> str:
     return shlex.quote(str(value))
+
+
+def _examples(query: Query | Example | Sequence[Example], domain: Domain) -> list[Example]:
+    if isinstance(query, Example):
+        return [query]
+    if isinstance(query, Sequence) and not isinstance(query, str) and query and isinstance(query[0], Example):
+        return [cast(Example, example) for example in query]
+    return [Example(cast(Query, query), domain=domain)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkseek.errors import InkseekError
+from inkseek.gallery.filters import Filter
 
 SCHEMA_VERSION = 1
 
@@ -287,34 +289,40 @@ class Store:
 
     def stamps_below(self, folder: Path) -> dict[Path, Stamp]:
         """Return the indexed files below a folder."""
-        prefix = os.fsencode(str(folder).rstrip(os.sep) + os.sep)
-        # The smallest bytes after every path with that prefix: "/" becomes "0".
-        after = prefix[:-1] + bytes([prefix[-1] + 1])
         with self._errors():
             rows = self._db.execute(
-                "SELECT path, size, mtime_ns FROM pictures WHERE path >= ? AND path < ?", (prefix, after)
+                "SELECT path, size, mtime_ns FROM pictures WHERE path >= ? AND path < ?", _range_below(folder)
             ).fetchall()
         return {_path(path): Stamp(size, mtime_ns) for path, size, mtime_ns in rows}
+
+    def folder_counts(self) -> dict[Path, int]:
+        """Return every folder that pictures lie in, sorted, with how many of them lie in it itself."""
+        with self._errors():
+            counts = Counter(os.path.split(path)[0] for (path,) in self._db.execute("SELECT path FROM pictures"))
+        return {_path(folder): counts[folder] for folder in sorted(counts)}
 
     def has_content(self, sha256: bytes) -> bool:
         """Whether a picture with this hash of its file is there."""
         with self._errors():
             return self._db.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
-    def ids(self) -> npt.NDArray[np.int64]:
-        """Return every picture's id, ascending."""
+    def ids(self, only: Filter | None = None) -> npt.NDArray[np.int64]:
+        """Return the id of every picture, or of those that pass a filter, ascending."""
+        where, values = _where(Filter() if only is None else only)
         with self._errors():
-            return np.array([i for (i,) in self._db.execute("SELECT id FROM pictures ORDER BY id")], dtype=np.int64)
+            return np.array(
+                [i for (i,) in self._db.execute(f"SELECT id FROM pictures {where} ORDER BY id", values)], dtype=np.int64
+            )
 
-    def vectors(self, after: int = 0) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return ids [N] and vectors [N, dim] of the pictures with an id above `after`."""
+    def vectors(self, after: int = 0, most: int | None = None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return ids [N] and vectors [N, dim] of the pictures with an id above `after`, the first `most` of them."""
         model = self.model
         dim = 0 if model is None else model.dim
         with self._errors():
             rows = self._db.execute(
                 "SELECT p.id, c.vector FROM pictures p JOIN contents c ON c.id = p.content "
-                "WHERE p.id > ? ORDER BY p.id",
-                (after,),
+                "WHERE p.id > ? ORDER BY p.id LIMIT ?",
+                (after, -1 if most is None else most),
             ).fetchall()
         if any(len(vector) != 4 * dim for _, vector in rows):
             raise InkseekError(f"gallery {self.path}: the file is damaged; delete it and index again")
@@ -357,3 +365,29 @@ class Store:
 
 def _path(stored: bytes) -> Path:
     return Path(os.fsdecode(stored))
+
+
+def _range_below(folder: Path) -> tuple[bytes, bytes]:
+    """Return the first bytes of every path below a folder, and the smallest bytes after all of these."""
+    prefix = os.fsencode(str(folder).rstrip(os.sep) + os.sep)
+    # "/" becomes "0".
+    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def _where(only: Filter) -> tuple[str, list[bytes | int]]:
+    """Return a filter as SQL over `pictures`."""
+    clauses: list[str] = []
+    values: list[bytes | int] = []
+    if only.folder is not None:
+        clauses.append("path >= ? AND path < ?")
+        values.extend(_range_below(only.folder))
+    if only.from_ns is not None:
+        clauses.append("mtime_ns >= ?")
+        values.append(only.from_ns)
+    if only.until_ns is not None:
+        clauses.append("mtime_ns < ?")
+        values.append(only.until_ns)
+    if only.min_side is not None:
+        clauses.append("content IN (SELECT id FROM contents WHERE min(width, height) >= ?)")
+        values.append(only.min_side)
+    return "WHERE " * bool(clauses) + " AND ".join(clauses), values
