@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from inkseek.gallery.indexing import Report
 
 
 def index(
@@ -18,6 +21,15 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Embed everything again when the model is another one.")
     ] = False,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Go on, and index what changes below the folder until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=1, metavar="SECONDS", help="With --watch: look this often, for network drives that tell of no changes."
+        ),
+    ] = None,
 ) -> None:
     r"""Make a folder of pictures searchable.
 
@@ -28,22 +40,50 @@ def index(
     Examples:
       inkseek index ~/Pictures --gallery photos.db --model runs/quickdraw-rdvc
       inkseek index ~/Pictures --gallery photos.db
+      inkseek index ~/Pictures --gallery photos.db --watch
     """
+    import threading
+
     from rich.console import Console
 
     from inkseek.cli.printable import printable
     from inkseek.cli.progress import bar
     from inkseek.errors import InkseekError
     from inkseek.gallery.search import open_gallery
+    from inkseek.gallery.watching import watch
 
+    if every is not None and not watching:
+        raise InkseekError("--every says how often --watch looks; give --watch too")
     console = Console(stderr=True, highlight=False)
     opened = open_gallery(gallery)
+    report: Report | None = None
     try:
         with bar(console, "indexing") as progress:
             report = opened.add(folder, model, rebuild=rebuild, progress=progress)
-        held = len(opened)
+        _tell(gallery, len(opened), report)
+        if not len(opened) and not watching:
+            raise InkseekError(f"none of the {report.found} picture files below {printable(folder)} can be read")
+        if watching:
+            typer.echo(f"watching {printable(folder)}; end with Ctrl-C", err=True)
+            watch(
+                opened,
+                folder,
+                before=report,
+                stop=threading.Event(),
+                every=every,
+                indexed=lambda later: _tell(gallery, len(opened), later),
+                failed=lambda error: typer.echo(f"inkseek: {printable(error)}", err=True),
+            )
+    except KeyboardInterrupt:
+        if report is None:
+            raise
     finally:
         opened.close()
+
+
+def _tell(gallery: Path, held: int, report: Report) -> None:
+    from inkseek.cli.printable import printable
+
     for file in report.unreadable:
         typer.echo(f"left out: {printable(file.path)}: {printable(file.reason)}", err=True)
     parts = [
@@ -55,5 +95,3 @@ def index(
     ]
     done = ", ".join(f"{count:,} {what}" for count, what in parts if count)
     typer.echo(f"{printable(gallery)}: {held:,} pictures ({done}) in {report.seconds:.1f} s", err=True)
-    if not held:
-        raise InkseekError(f"none of the {report.found} picture files below {printable(folder)} can be read")

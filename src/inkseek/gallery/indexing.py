@@ -7,7 +7,7 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Report:
         reused: moved, copied or touched files whose content was already embedded.
         embedded: pictures that went through the model.
         removed: pictures taken out because their file is gone or can no longer be read.
-        unreadable: files left out, each with its reason.
+        unreadable: files and folders left out, each with its reason.
         seconds: how long it took.
     """
 
@@ -63,27 +63,38 @@ class Report:
     seconds: float
 
 
-def pictures_below(folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Found:
+    """What lies below a folder: the picture files, and the folders that cannot be entered."""
+
+    pictures: tuple[Path, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def pictures_below(folder: Path) -> Found:
     """Return every picture file below a folder.
 
     Raises:
-        InkseekError: the folder is missing, is a file, or holds no picture.
+        InkseekError: the folder is missing, is a file, cannot be entered, or holds no picture.
     """
     if not folder.exists():
         raise InkseekError(f"there is no folder {folder}; name one that holds pictures")
     if not folder.is_dir():
         raise InkseekError(f"{folder} is a file; name the folder that holds it")
-    found = list(find_pictures(folder))
-    if not found:
+    closed: list[Unreadable] = []
+    pictures = tuple(find_pictures(folder, lambda path, reason: closed.append(Unreadable(path, reason))))
+    if not pictures:
+        if closed:
+            raise InkseekError(f"{closed[0].path}: {closed[0].reason}; there is no other picture below {folder}")
         raise InkseekError(f"the folder {folder} holds no pictures; name one that does")
-    return found
+    return Found(pictures, tuple(closed))
 
 
 def index_folder(
     store: Store,
     model: Model,
     folder: Path,
-    found: Sequence[Path],
+    found: Found,
     *,
     batch_size: int = 32,
     progress: Progress | None = None,
@@ -97,7 +108,7 @@ def index_folder(
         store: the gallery's file; it must already remember this model.
         model: embeds the pictures.
         folder: an absolute path; an `ATTRIBUTION.txt` in it or above it says whose pictures these are.
-        found: all picture files below it, as `pictures_below` gives them.
+        found: what lies below it, as `pictures_below` gives it.
         batch_size: pictures in one forward pass and one transaction.
         progress: told how far it is.
 
@@ -109,13 +120,13 @@ def index_folder(
     known = store.stamps_below(folder)
     unreadable: list[Unreadable] = []
     changed: list[Path] = []
-    for path in found:
+    for path in found.pictures:
         try:
             if known.get(path) != _stamp(path):
                 changed.append(path)
         except OSError as error:
             unreadable.append(Unreadable(path, error.strerror or str(error)))
-    unchanged = len(found) - len(changed) - len(unreadable)
+    unchanged = len(found.pictures) - len(changed) - len(unreadable)
     embedded = reused = 0
     batch: list[_Read] = []
     if progress is not None:
@@ -131,12 +142,13 @@ def index_folder(
             batch.clear()
             if progress is not None:
                 progress(done, len(changed))
-    gone = {path for path in known.keys() - set(found) if _is_gone(path)}
+    gone = {path for path in known.keys() - set(found.pictures) if _is_gone(path)}
     # What these showed has been overwritten by something that is no picture.
     gone |= {file.path for file in unreadable} & set(changed) & known.keys()
     store.remove(gone)
     seconds = time.perf_counter() - start
-    return Report(len(found), unchanged, reused, embedded, len(gone), tuple(unreadable), seconds)
+    unreadable.extend(found.unreadable)
+    return Report(len(found.pictures), unchanged, reused, embedded, len(gone), tuple(unreadable), seconds)
 
 
 @dataclass(frozen=True, eq=False)

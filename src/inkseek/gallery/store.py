@@ -170,6 +170,10 @@ class Store:
                 what = "the file cannot be written; check the permissions of the file and of its folder"
             elif "full" in what:
                 what = "the disk is full; what was committed before is kept"
+            elif "disk I/O" in what:
+                what = "the disk is full or fails; what was committed before is kept"
+            elif "unable to open" in what:
+                what = "the file cannot be opened or made; check the permissions of the file and of its folder"
             raise InkseekError(f"gallery {self.path}: {what}") from error
 
     @contextmanager

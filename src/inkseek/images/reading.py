@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from inkseek.errors import InkseekError
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_HEIC_SUFFIXES = frozenset({".heic", ".heif"})
+PICTURE_SUFFIXES = _HEIC_SUFFIXES | {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
-# Pillow tries every decoder it knows on hostile bytes otherwise (PostScript, Photoshop, fonts, ...).
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# From this many megapixels on pictures are decoded one at a time, so that threads do not add up their memory.
+_LARGE = 25.0
+_one_large_at_a_time = threading.Lock()
+# What is laid on white at once: a copy or two of this many pixels are of no account.
+_BAND = 1 << 22
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Return Pillow's names of the formats that are read here; AVIF and HEIF where their decoders are installed.
+
+    Pillow tries every decoder it knows on hostile bytes otherwise (PostScript, Photoshop, fonts, ...).
+    """
+    formats = ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"]
+    if features.check("avif"):
+        formats.append("AVIF")
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return tuple(formats)
+    register_heif_opener()
+    return (*formats, "HEIF")
 
 
 class UnreadablePicture(InkseekError):
@@ -30,7 +55,7 @@ def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megap
         source: a file, or a file's bytes.
         at_least: JPEG files may be decoded at a reduced scale, never below this many pixels on the shorter side
             (Pillow's draft mode: several times faster on camera pictures).
-        max_megapixels: larger pictures are refused before any pixel is decoded.
+        max_megapixels: larger pictures are refused before any pixel is decoded. Decoding takes about 8 bytes a pixel.
 
     Raises:
         UnreadablePicture: missing, empty, cut off, too large, or not a picture.
@@ -43,7 +68,7 @@ def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megap
         with warnings.catch_warnings():
             # The limit below is ours, stated and tested; Pillow's own warning would be a second one.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(stream, formats=_FORMATS) as picture:
+            with Image.open(stream, formats=readable_formats()) as picture:
                 megapixels = picture.width * picture.height / 1e6
                 if megapixels > max_megapixels:
                     raise UnreadablePicture(
@@ -51,8 +76,10 @@ def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megap
                     )
                 if at_least is not None:
                     picture.draft("RGB", (at_least, at_least))
-                upright = ImageOps.exif_transpose(picture)
-                return _on_white(upright)
+                large = picture.width * picture.height / 1e6 > _LARGE
+                with _one_large_at_a_time if large else nullcontext():
+                    ImageOps.exif_transpose(picture, in_place=True)
+                    return _on_white(picture)
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError:
@@ -62,9 +89,10 @@ def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megap
     except IsADirectoryError:
         raise UnreadablePicture(f"{name}: a folder, not a picture") from None
     except UnidentifiedImageError:
-        raise UnreadablePicture(
-            f"{name}: not a picture in a format that is read here ({', '.join(_FORMATS)})"
-        ) from None
+        formats = readable_formats()
+        if "HEIF" not in formats and isinstance(source, Path) and source.suffix.lower() in _HEIC_SUFFIXES:
+            raise UnreadablePicture(f"{name}: HEIC is read by an extra: pip install 'inkseek[heic]'") from None
+        raise UnreadablePicture(f"{name}: not a picture in a format that is read here ({', '.join(formats)})") from None
     except Exception as error:  # decoders raise whatever their format's parser trips over
         raise UnreadablePicture(f"{name}: cannot be decoded ({_reason(error)})") from None
 
@@ -77,40 +105,70 @@ def _reason(error: Exception) -> str:
 def _on_white(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
         # Pillow clips these to 255 instead of scaling them: a 16-bit scan would come out white.
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0.0) > 255.0 else 255.0
-        picture = Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+        _, brightest = picture.getextrema()
+        top = 65535.0 if cast(float, brightest) > 255.0 else 255.0
+        return _by_bands(picture, lambda band: _scaled(band, 255.0 / top))
     if picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(ground, layered).convert("RGB")
+        return _by_bands(picture, _composed)
     return picture.convert("RGB")
 
 
-def find_pictures(folder: Path) -> Iterator[Path]:
+def _by_bands(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Return the RGB picture that a conversion gives, converted a few rows at a time to spare memory."""
+    whole = Image.new("RGB", picture.size)
+    rows = max(1, _BAND // picture.width)
+    for top in range(0, picture.height, rows):
+        box = (0, top, picture.width, min(top + rows, picture.height))
+        whole.paste(convert(picture.crop(box)), box)
+    return whole
+
+
+def _scaled(band: Image.Image, factor: float) -> Image.Image:
+    values = np.asarray(band, dtype=np.float64) * factor
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _composed(band: Image.Image) -> Image.Image:
+    layered = band.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+
+
+def find_pictures(folder: Path, left_out: Callable[[Path, str], None] | None = None) -> Iterator[Path]:
     """Yield the picture files below a folder in sorted order, by suffix; hidden files and folders are passed over.
 
     Links to folders are followed, each real folder once, so a loop of links ends.
+
+    Args:
+        folder: where to look.
+        left_out: told of each folder or link that cannot be entered, with the reason.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
         here = waiting.pop()
+        below: list[Path] = []
         try:
             status = here.stat()
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
-        except OSError:
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(here) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            if left_out is not None:
+                left_out(here, error.strerror or str(error))
             continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        below: list[Path] = []
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path = here / entry.name
-            if entry.is_dir():
-                below.append(path)
-            elif path.suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
-                yield path
+            try:
+                if entry.is_dir():
+                    below.append(path)
+                elif path.suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
+                    yield path
+            except OSError as error:
+                # A link that leads to itself, for one.
+                if left_out is not None:
+                    left_out(path, error.strerror or str(error))
         waiting.extend(reversed(below))
