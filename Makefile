@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench-losses bench-training bench-ramln bench-evaluation lint format clean
+.PHONY: help demo test soak bench-losses bench-training bench-ramln bench-evaluation bench-gallery lint format clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 20
@@ -30,6 +30,9 @@ bench-ramln: $(VENV)/.dev ## what RAMLN's bilevel step costs
 
 bench-evaluation: $(VENV)/.dev ## time and memory of ranking beside the matmul and peers
 	$(BIN)/python benchmarks/evaluation.py
+
+bench-gallery: $(VENV)/.dev ## searching beside FAISS alone, indexing beside decoding and the forward pass
+	$(BIN)/python benchmarks/gallery.py --out results/bench-gallery.csv
 
 lint: $(VENV)/.dev ## style, types, and the import rule between the floors
 	$(BIN)/ruff check .

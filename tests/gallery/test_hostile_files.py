@@ -123,7 +123,7 @@ def test_no_file_stops_indexing(count: int, tmp_path: Path, draw: Draw, frozen_m
         )
     command = [sys.executable, "-c", INDEXER, str(gallery.path), str(folder)]
     limit = SECONDS_ALL + SECONDS_EACH * count
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit)
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["found"] == count + len(good)
     held = {picture.path.name for picture in gallery.store.pictures(gallery.store.ids().tolist())}

@@ -111,6 +111,15 @@ def test_a_camera_picture_is_upright_and_keeps_its_full_size(
     assert (thumbnail.width, thumbnail.height) == (round(THUMBNAIL / 3), THUMBNAIL)
 
 
+def test_a_picture_as_thin_as_a_line_has_a_thumbnail(gallery: Gallery, tmp_path: Path, frozen_model: Model) -> None:
+    (tmp_path / "thin").mkdir()
+    for size in ((1, 3000), (3000, 1), (1, 1)):
+        Image.new("RGB", size).save(tmp_path / "thin" / f"{size[0]}x{size[1]}.png")
+    assert counts(gallery.add(tmp_path / "thin", frozen_model)) == (3, 0, 0, 0, 0)
+    sizes = {read_picture(gallery.store.thumbnail(i) or b"").size for i in (1, 2, 3)}
+    assert sizes == {(1, 1), (1, THUMBNAIL), (THUMBNAIL, 1)}
+
+
 def test_the_attribution_is_read_from_the_folder_or_above(
     gallery: Gallery, folder: Path, draw: Draw, frozen_model: Model
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.store import Content, Entry, Stamp, Store
@@ -234,7 +234,10 @@ def _upright_size(path: Path) -> tuple[int, int]:
 
 
 def _thumbnail(picture: Image.Image) -> bytes:
-    small = ImageOps.contain(picture, (THUMBNAIL, THUMBNAIL)) if max(picture.size) > THUMBNAIL else picture
+    small, scale = picture, THUMBNAIL / max(picture.size)
+    if scale < 1:
+        # At least a pixel each way: a picture may be a thousand times as long as it is wide.
+        small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=82)
     return buffer.getvalue()
