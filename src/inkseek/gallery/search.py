@@ -365,20 +365,20 @@ class Gallery:
 
     def _current_index(self) -> Index:
         """Return the index, brought up to date with the store by what came and what went."""
-        revision = self.store.revision
-        if self._index is None or revision != self._revision:
-            record = self.record
-            if self._index is None or record.fingerprint != self._fingerprint:
-                # New, or another process has built the gallery again with another model.
-                self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
-            index = self._index
-            # Ids only ever grow, so what is new lies above the highest one known.
-            highest = int(index.ids.max(initial=0))
-            while len((block := self.store.vectors(highest, _BLOCK))[0]):
-                index.add(*block)
-                highest = int(block[0][-1])
-            if len(index) != len(self.store):
-                index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
+        if self._index is None or self.store.revision != self._revision:
+            with self.store.snapshot():
+                revision, record = self.store.revision, self.record
+                if self._index is None or record.fingerprint != self._fingerprint:
+                    # New, or another process has built the gallery again with another model.
+                    self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
+                index = self._index
+                # Ids only ever grow, so what is new lies above the highest one known.
+                highest = int(index.ids.max(initial=0))
+                while len((block := self.store.vectors(highest, _BLOCK))[0]):
+                    index.add(*block)
+                    highest = int(block[0][-1])
+                if len(index) != len(self.store):
+                    index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
             self._passing.clear()
             self._revision = revision
         return self._index
