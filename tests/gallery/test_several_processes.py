@@ -80,7 +80,7 @@ def start(what: str, path: Path, batches: int) -> subprocess.Popen[str]:
 
 
 def test_readers_see_whole_batches_while_another_process_writes(path: Path) -> None:
-    batches = 200
+    batches = 60
     writer = start(WRITER, path, batches)
     readers = [start(READER, path, batches) for _ in range(2)]
     for reader in readers:

@@ -129,6 +129,20 @@ def test_the_revision_follows_other_connections(store: Store) -> None:
     assert store.revision != before
 
 
+def test_a_snapshot_is_of_one_moment(store: Store) -> None:
+    other = Store(store.path)
+    store.add([entry("/p/a.jpg", b"a")])
+    with store.snapshot():
+        assert len(store) == 1
+        other.add([entry("/p/b.jpg", b"b")])
+        assert len(store) == len(store.vectors()[0]) == 1
+        with pytest.raises(KeyError), other.snapshot():
+            raise KeyError
+    assert len(store) == 2
+    store.add([entry("/p/c.jpg", b"c")])
+    assert len(other) == 3
+
+
 @pytest.mark.parametrize("content", [b"not a database, but a note to myself\n" * 50, b"\xff\xd8\xff\xe0" * 500])
 def test_other_files_are_no_gallery_and_stay_as_they_are(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"

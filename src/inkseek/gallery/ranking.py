@@ -65,7 +65,7 @@ def distance(score: float) -> float:
 
 
 def within(scores: list[float], margin: float) -> int:
-    """Return how many of a ranking lie before the cut-off: those with D < D_min + margin (METHODS.md A.4, test time).
+    """Return how many of a ranking lie before the cut-off: those with D < D_min + margin.
 
     The cut adapts to the query, as D_min is the distance of its best picture.
 

@@ -198,9 +198,10 @@ class Gallery:
             InkseekError: no such file or unreadable, a blank drawing, examples that cancel out, or a gallery without a
                 model.
         """
-        vector = self.vector(_examples(query, domain))
+        examples = _examples(query, domain)
+        vector = self.vector(examples)
         hits = self.find(vector, k, only=only, collapse=collapse)
-        return self.cut(vector, hits, cutoff)
+        return self.cut(vector, hits, cutoff, _domain_of(examples[0]))
 
     def similar(
         self,
@@ -218,7 +219,7 @@ class Gallery:
         """
         vector = self.vector([Example(picture)])
         hits = self.find(vector, k, only=only, collapse=collapse, without=(picture,))
-        return self.cut(vector, hits, cutoff)
+        return self.cut(vector, hits, cutoff, "photo")
 
     # The steps of a search, for a server that shares the expensive one among several askers
 
@@ -299,7 +300,7 @@ class Gallery:
             for score, duplicates in (best[picture.id],)
         ]
 
-    def cut(self, vector: Vector, hits: list[Hit], cutoff: Cutoff | None) -> list[Hit]:
+    def cut(self, vector: Vector, hits: list[Hit], cutoff: Cutoff | None, domain: Domain = "sketch") -> list[Hit]:
         """Return the hits before the cut-off of the query `vector`: those with D < D_min + margin; see `search`.
 
         Raises:
@@ -307,7 +308,7 @@ class Gallery:
         """
         if cutoff is None:
             return hits
-        margin = self._learned_margin(vector) if cutoff == "margin" else float(cutoff)
+        margin = self._learned_margin(vector, domain) if cutoff == "margin" else float(cutoff)
         return hits[: within([hit.score for hit in hits], margin)]
 
     @property
@@ -340,16 +341,14 @@ class Gallery:
             raise InkseekError(f"the gallery {self.path} holds no picture {picture}")
         return vector
 
-    def _learned_margin(self, vector: Vector) -> float:
+    def _learned_margin(self, vector: Vector, domain: Domain) -> float:
         """Return the margin that the model has learned to keep around a query."""
-        learned = getattr(self.model, "margin", None)
-        margin = None if learned is None else learned(vector)
-        if margin is None:
+        if self.model.margin is None:
             raise InkseekError(
                 f"the model that made {self.path} has no learned margin; give the cut-off as a distance, "
                 "for example 0.2, or index with a model that was trained with one"
             )
-        return float(margin)
+        return float(self.model.margins(vector[None], domain)[0])
 
     def _those_that_pass(self, only: Filter | None, index: Index) -> Ids | None:
         """Return the ids in the index that pass a filter; None when all do."""
@@ -365,20 +364,20 @@ class Gallery:
 
     def _current_index(self) -> Index:
         """Return the index, brought up to date with the store by what came and what went."""
-        revision = self.store.revision
-        if self._index is None or revision != self._revision:
-            record = self.record
-            if self._index is None or record.fingerprint != self._fingerprint:
-                # New, or another process has built the gallery again with another model.
-                self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
-            index = self._index
-            # Ids only ever grow, so what is new lies above the highest one known.
-            highest = int(index.ids.max(initial=0))
-            while len((block := self.store.vectors(highest, _BLOCK))[0]):
-                index.add(*block)
-                highest = int(block[0][-1])
-            if len(index) != len(self.store):
-                index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
+        if self._index is None or self.store.revision != self._revision:
+            with self.store.snapshot():
+                revision, record = self.store.revision, self.record
+                if self._index is None or record.fingerprint != self._fingerprint:
+                    # New, or another process has built the gallery again with another model.
+                    self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
+                index = self._index
+                # Ids only ever grow, so what is new lies above the highest one known.
+                highest = int(index.ids.max(initial=0))
+                while len((block := self.store.vectors(highest, _BLOCK))[0]):
+                    index.add(*block)
+                    highest = int(block[0][-1])
+                if len(index) != len(self.store):
+                    index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
             self._passing.clear()
             self._revision = revision
         return self._index
@@ -428,6 +427,10 @@ def _name_a_model(gallery: Path) -> str:
 
 def _quoted(value: object) -> str:
     return shlex.quote(str(value))
+
+
+def _domain_of(example: Example) -> Domain:
+    return "photo" if isinstance(example.query, int) else example.domain
 
 
 def _examples(query: Query | Example | Sequence[Example], domain: Domain) -> list[Example]:

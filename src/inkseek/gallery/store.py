@@ -279,6 +279,18 @@ class Store:
 
     # Reading
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read as of one moment, whatever other processes write meanwhile; other threads wait."""
+        with self._errors():
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                # A read that failed may have ended the transaction already.
+                if self._db.in_transaction:
+                    self._db.execute("COMMIT")
+
     @property
     def revision(self) -> tuple[int, int]:
         """Changes whenever the gallery does, by this process or another."""
