@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inkseek.errors import InkseekError, nearest
-from inkseek.studies import figure6b, ramln_margin, table1
+from inkseek.studies import figure6b, ramln_margin, ramln_why, table1
 from inkseek.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -13,6 +13,7 @@ STUDIES: dict[str, Study] = {
         figure6b.STUDY,
         ramln_margin.QUICKDRAW,
         ramln_margin.EMOJI,
+        ramln_why.STUDY,
     )
 }
 
