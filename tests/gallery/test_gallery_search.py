@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import inkseek
@@ -15,9 +16,13 @@ from inkseek.errors import InkseekError
 from inkseek.gallery.examples import Example
 from inkseek.gallery.filters import Filter
 from inkseek.gallery.search import Gallery, open_gallery
+from inkseek.images.preprocessing import Domain
 from inkseek.images.sketch import BlankSketch
 from inkseek.images.strokes import draw_strokes
+from inkseek.margins.relation_network import RelationNetwork
+from inkseek.margins.settings import RelationSettings
 from inkseek.models.bundle import Model, frozen, load
+from inkseek.models.card import MarginCard
 
 Draw = Callable[[Path, int], list[Path]]
 
@@ -140,6 +145,31 @@ def test_the_cut_off_keeps_what_is_near_the_best(gallery: Gallery) -> None:
     with pytest.raises(InkseekError, match="no learned margin") as caught:
         gallery.search(CIRCLE, cutoff="margin")
     assert "\n" not in str(caught.value)
+
+
+def test_the_cut_off_may_be_the_margin_that_the_model_has_learned(
+    frozen_model: Model, folder: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = RelationNetwork(frozen_model.dim, start=0.1, granularity="class")
+    torch.nn.init.normal_(network.out.weight, std=0.5)
+    card = MarginCard(settings=RelationSettings(memory=None), classes=2)
+    learned = Model(frozen_model.embedder, frozen_model.card.model_copy(update={"margin": card}), margin=network)
+    learned.save(tmp_path / "learned")
+    gallery = open_gallery(tmp_path / "g.db")
+    gallery.add(folder, tmp_path / "learned")
+    hits = gallery.search(CIRCLE, k=100)
+    margins: dict[Domain, float] = {}
+    domains: tuple[Domain, ...] = ("sketch", "photo")
+    for domain in domains:
+        vector = gallery.embed([(draw_strokes(CIRCLE), domain)])
+        margins[domain] = float(learned.margins(vector, domain)[0])
+        kept = gallery.search(Example(CIRCLE, domain=domain), k=100, cutoff="margin")
+        everything = gallery.search(Example(CIRCLE, domain=domain), k=100)
+        expected = [hit for hit in everything if hit.distance < everything[0].distance + margins[domain]]
+        assert kept == expected
+        assert 0 < len(kept) < len(hits)
+    assert margins["sketch"] != margins["photo"]
 
 
 def test_one_forward_pass_serves_several_queries(gallery: Gallery) -> None:
