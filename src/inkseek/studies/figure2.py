@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
 from inkseek.studies.claims import FallsWith
-from inkseek.studies.grounds import BASES, table1_rows
+from inkseek.studies.grounds import BASES, TRIALS, table1_rows
 from inkseek.studies.measures import BATCH_VARIANCE, DENSITY, VARIANCE, variances
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
@@ -85,4 +85,5 @@ STUDY = Study(
         ),
         "full": ("A correlation says nothing of causes: losses differ in more than in the variance that they leave.",),
     },
+    budget=TRIALS,
 )

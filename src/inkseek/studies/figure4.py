@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
 from inkseek.studies.claims import Lower
-from inkseek.studies.grounds import BASES, full_row, small_row
+from inkseek.studies.grounds import BASES, TRIALS, full_row, small_row
 from inkseek.studies.measures import BATCH_VARIANCE, DENSITY, VARIANCE, variances
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
@@ -58,4 +58,5 @@ STUDY = Study(
             "margins and weight are those chosen for R@1, and need not be the same in both.",
         ),
     },
+    budget=TRIALS,
 )

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
-from inkseek.studies.grounds import PAIRS_NOTES, pairs_rows, published_pairs_rows
+from inkseek.studies.grounds import PAIRS_NOTES, TRIALS, pairs_rows, published_pairs_rows
 from inkseek.studies.measures import by_class
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Study
@@ -50,4 +50,5 @@ STUDY = Study(
     metrics={"small": (ACCURACY,), "full": (ACCURACY,)},
     measures=(by_class(ACCURACY),),
     notes={"small": PAIRS_NOTES},
+    budget=TRIALS,
 )

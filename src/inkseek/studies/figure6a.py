@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from inkseek.metrics.significance import t_interval
 from inkseek.studies import drawing
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import MARGINS, PAIRS_NOTES, SKETCH_RATES, objective
+from inkseek.studies.grounds import MARGINS, PAIRS_NOTES, SKETCH_RATES, TRIALS, objective
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Scale, Study
 
@@ -96,4 +96,5 @@ STUDY = Study(
             "Margin and rate are those chosen for the triplet loss alone. The paper has no weights of 0.005 and 0.02.",
         ),
     },
+    budget=TRIALS,
 )

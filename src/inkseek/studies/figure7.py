@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import MARGINS, SKETCH_RATES, objective
+from inkseek.studies.grounds import MARGINS, SKETCH_RATES, TRIALS, objective
 from inkseek.studies.measures import VARIANCE, variances
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
@@ -100,4 +100,5 @@ STUDY = Study(
         ),
         "full": ("All regularisers have the weight that the paper gives RDVC, 2.",),
     },
+    budget=TRIALS,
 )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from inkseek.datasets.items import Items
 from inkseek.images.reading import read_picture
 from inkseek.studies import drawing
-from inkseek.studies.grounds import PAIRS_NOTES, pairs_rows, published_pairs_rows
+from inkseek.studies.grounds import PAIRS_NOTES, TRIALS, pairs_rows, published_pairs_rows
 from inkseek.studies.measures import HITS, hits
 from inkseek.studies.outcome import Outcome, Point
 from inkseek.studies.study import Study
@@ -80,4 +80,5 @@ STUDY = Study(
         "small": (*PAIRS_NOTES, "Queries are spread evenly over the protocol's; seed 0; the gallery is the joint one."),
         "full": ("The figure holds pictures of the data set: mind its licence before sharing it.",),
     },
+    budget=TRIALS,
 )

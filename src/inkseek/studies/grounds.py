@@ -10,6 +10,8 @@ from typing import Any
 from inkseek.studies.claims import Better
 from inkseek.studies.study import Row
 
+TRIALS = 9
+"""Of every row: a base loss's whole grid."""
 RATES = (3e-5, 1e-4, 3e-4)
 """Of a head on flowers, where larger ones lose what the frozen features know of unseen classes."""
 SKETCH_RATES = (3e-4, 1e-3, 3e-3)

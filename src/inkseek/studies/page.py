@@ -16,7 +16,7 @@ from inkseek.metrics.significance import holm, t_interval
 from inkseek.studies.claims import Judgement
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Published, Row, Scale, Study
-from inkseek.studies.tuning import BUDGET, SEED, settings
+from inkseek.studies.tuning import SEED, settings
 
 Cells = Sequence[Sequence[str]]
 
@@ -156,17 +156,20 @@ def _how(study: Study, scale: Scale, runs: Sequence[Mapping[str, str]], trials: 
     rows = study.rows[scale]
     if any(row.grid for row in rows):
         said.append(
-            f"- Settings were chosen on pseudo-unseen classes, baselines' like ours: up to {BUDGET} trials a row under "
-            f"one seed ({SEED}); of a larger grid {BUDGET} settings drawn at random."
+            f"- Settings were chosen on pseudo-unseen classes, baselines' like ours: up to {study.budget} trials a row "
+            f"under one seed ({SEED}); of a larger grid so many settings drawn at random."
         )
     head = ["row", "recipe", "set", "trials", "chosen"]
     chosen = {row["row"]: row["settings"] for row in runs}
-    table = [[row.name, row.recipe, _code(row.set), _tried(row), _code((chosen.get(row.name, ""),))] for row in rows]
+    table = [
+        [row.name, row.recipe, _code(row.set), _tried(row, study.budget), _code((chosen.get(row.name, ""),))]
+        for row in rows
+    ]
     return "\n".join(said) + "\n\n" + _markdown(head, table)
 
 
-def _tried(row: Row) -> str:
-    own = str(len(settings(row.grid))) if row.grid else "none"
+def _tried(row: Row, budget: int) -> str:
+    own = str(len(settings(row.grid, budget))) if row.grid else "none"
     return own if row.like is None else f"{own}, after those of {row.like}"
 
 

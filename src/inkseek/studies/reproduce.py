@@ -153,7 +153,7 @@ class _Desk:
     def settings(self, row: Row, chosen: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Choose a row's settings on pseudo-unseen classes."""
         under = () if row.like is None else chosen[row.like]
-        return under + choose(row.grid, lambda settings: self._trial(row, under, settings))
+        return under + choose(row.grid, self.study.budget, lambda settings: self._trial(row, under, settings))
 
     def _trial(self, row: Row, under: tuple[str, ...], settings: tuple[str, ...]) -> float:
         plain = self.bench.recipe(row, (*under, *settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from inkseek.studies import drawing, published
-from inkseek.studies.grounds import rdvc_helps, table1_rows
+from inkseek.studies.grounds import TRIALS, rdvc_helps, table1_rows
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Study
 
@@ -45,4 +45,5 @@ STUDY = Study(
         ),
         "full": ("The papers' constants, chosen by their authors with the test classes in view; nothing is tuned.",),
     },
+    budget=TRIALS,
 )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing, published
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import BASES, RATES, objective, small_row, title
+from inkseek.studies.grounds import BASES, RATES, TRIALS, objective, small_row, title
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Scale, Study
 
@@ -90,4 +90,5 @@ STUDY = Study(
         ),
         "full": ("Competitors have their papers' constants, and the rates of multi-similarity with SEC.",),
     },
+    budget=TRIALS,
 )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing, published
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import MARGINS, RATIOS, SKETCH_RATES, objective
+from inkseek.studies.grounds import MARGINS, RATIOS, SKETCH_RATES, TRIALS, objective
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
 
@@ -94,4 +94,5 @@ STUDY = Study(
         ),
         "full": ("Margin 0.3, weight 1 and 20 epochs are this project's choices; nothing is tuned.",),
     },
+    budget=TRIALS,
 )

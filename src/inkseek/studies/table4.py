@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing, published
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import PAIRS_NOTES, pairs_rows, published_pairs_rows
+from inkseek.studies.grounds import PAIRS_NOTES, TRIALS, pairs_rows, published_pairs_rows
 from inkseek.studies.measures import by_class
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Study
@@ -46,4 +46,5 @@ STUDY = Study(
     measures=(by_class(_ACCURACIES[0]),),
     published=published.TABLE4,
     notes={"small": PAIRS_NOTES},
+    budget=TRIALS,
 )
