@@ -29,7 +29,6 @@ def page(
     *,
     runs: Sequence[Mapping[str, str]],
     trials: Sequence[Mapping[str, str]],
-    pictures: Sequence[str],
 ) -> str:
     """Return the page as Markdown.
 
@@ -40,7 +39,6 @@ def page(
         judgements: of the study's claims.
         runs: the CSV of runs.
         trials: the CSV of trials.
-        pictures: file names of the figure, the one to show first.
     """
     parts = [
         f"# {study.title}, {scale} scale",
@@ -48,8 +46,8 @@ def page(
         *([_unfinished(study, scale, outcome)] if len(outcome.finished()) < len(outcome.rows) else []),
         "## Verdicts",
         _verdicts(judgements) if judgements else "Nothing to judge at this scale.",
-        f"![{study.title}]({pictures[0]})",
-        "The same as " + ", ".join(f"[{name}]({name})" for name in pictures[1:]) + ".",
+        f"![{study.title}](figure.png)",
+        "The same as [SVG](figure.svg).",
         "## Figures",
         _table(study.metrics[scale], outcome),
         *(_published(of) for of in study.published),
@@ -71,6 +69,14 @@ def write_verdicts(path: Path, judgements: Sequence[Judgement]) -> None:
         for judgement, p in zip(judgements, corrected, strict=True):
             cells = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in asdict(judgement).values()]
             lines.writerow([*cells, f"{p:.6g}"])
+
+
+def quote(row: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+    """Return a line of verdicts as pages quote it: claim, difference, interval, pairs, verdict."""
+    share = is_share(row["figure"])
+    difference, low, high = (_signed(float(row[name]), share) for name in ("difference", "low", "high"))
+    claim = f"{row['says']} ({row['figure']})"
+    return claim, difference, f"{low} to {high}", f"{row['count']} {row['over']}", row["verdict"]
 
 
 def is_share(figure: str) -> bool:

@@ -107,20 +107,10 @@ def write(study: Study, scale: Scale, folder: Path, bench: Bench) -> Path:
     outcome = read_outcome(study, scale, own, bench)
     judgements = [claim.judge(outcome) for claim in study.claims[scale]]
     page.write_verdicts(own.path / "verdicts.csv", judgements)
-    pictures = drawing.save(study.draw(outcome), own.path / "figure")
+    drawing.save(study.draw(outcome), own.path / "figure")
     written = own.path / "README.md"
-    written.write_text(
-        page.page(
-            study,
-            scale,
-            outcome,
-            judgements,
-            runs=read_rows(own.runs),
-            trials=read_rows(own.tuning),
-            pictures=[picture.name for picture in pictures],
-        ),
-        encoding="utf-8",
-    )
+    text = page.page(study, scale, outcome, judgements, runs=read_rows(own.runs), trials=read_rows(own.tuning))
+    written.write_text(text, encoding="utf-8")
     return written
 
 
