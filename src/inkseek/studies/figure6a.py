@@ -77,7 +77,7 @@ def _panel(axes: Axes, outcome: Outcome, metric: str) -> None:
     axes.set_xticks(place, [f"{weight:g}" for weight in found])
     axes.set_xlabel("weight of RDVC")
     axes.set_ylabel(f"{metric}, %")
-    axes.set_title("Mean, 95 % interval over seeds, and each seed")
+    axes.set_title("Mean, 95 % interval, each seed")
 
 
 _METRICS: Mapping[Scale, tuple[str, ...]] = {"small": _SHOWN, "full": _SHOWN[:4]}

@@ -40,13 +40,12 @@ def _draw(outcome: Outcome) -> Figure:
         drawing.lines(axes[0], outcome, dict.fromkeys(outcome.rows, _CURVE), scale=100)
         axes[0].set_title("Recall on classes held out")
         axes[0].set_ylabel("R@1, %")
-        for at, key, name in (
-            (axes[1], "triplet.variance", "variance of D, squared Euclidean"),
-            (axes[2], "cosine", "mean cosine of a batch (1: collapsed)"),
-        ):
-            drawing.lines(at, outcome, dict.fromkeys(outcome.rows, key))
-            at.set_title(name)
-            at.set_ylabel(name.partition(",")[0].partition(" (")[0])
+        drawing.lines(axes[1], outcome, dict.fromkeys(outcome.rows, "triplet.variance"))
+        axes[1].set_title("Spread of relative distances")
+        axes[1].set_ylabel("variance of D, squared Euclidean")
+        drawing.lines(axes[2], outcome, dict.fromkeys(outcome.rows, "cosine"))
+        axes[2].set_title("Nearness to collapse")
+        axes[2].set_ylabel("mean cosine of a batch (1: collapsed)")
         return figure
 
 

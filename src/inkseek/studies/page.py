@@ -76,7 +76,7 @@ def quote(row: Mapping[str, str]) -> tuple[str, str, str, str, str]:
     share = is_share(row["figure"])
     difference, low, high = (_signed(float(row[name]), share) for name in ("difference", "low", "high"))
     claim = f"{row['says']} ({row['figure']})"
-    return claim, difference, f"{low} to {high}", f"{row['count']} {row['over']}", row["verdict"]
+    return claim, difference, f"{low} to {high}", _pairs(int(row["count"]), row["over"]), row["verdict"]
 
 
 def is_share(figure: str) -> bool:
@@ -108,7 +108,7 @@ def _verdicts(judgements: Sequence[Judgement]) -> str:
                 f"**{of.verdict}**",
                 _signed(of.difference, share),
                 f"{_signed(of.low, share)} to {_signed(of.high, share)}",
-                f"{of.count} {of.over}",
+                _pairs(of.count, of.over),
                 _number(of.t),
                 _number(of.t_p),
                 _number(corrected),
@@ -190,6 +190,10 @@ def _holm(judgements: Sequence[Judgement]) -> list[float]:
     corrected = holm([judgements[place].t_p for place in there])
     found = dict(zip(there, corrected.tolist(), strict=True))
     return [found.get(place, math.nan) for place in range(len(judgements))]
+
+
+def _pairs(count: int, over: str) -> str:
+    return f"{count} {over if count != 1 else over.removesuffix('es' if over == 'classes' else 's')}"
 
 
 def _signed(value: float, share: bool) -> str:
