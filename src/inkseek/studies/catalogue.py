@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from inkseek.errors import InkseekError, nearest
-from inkseek.studies import figure6b, table1
+from inkseek.studies import (
+    figure2,
+    figure4,
+    figure5,
+    figure6a,
+    figure6b,
+    figure6c,
+    figure7,
+    figure8,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+)
 from inkseek.studies.study import Study
 
-STUDIES: dict[str, Study] = {
-    of.STUDY.name: of.STUDY
-    for of in (
-        table1,
-        figure6b,
-    )
-}
+_FILES = (
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+    figure2,
+    figure4,
+    figure5,
+    figure6a,
+    figure6b,
+    figure6c,
+    figure7,
+    figure8,
+)
+STUDIES: dict[str, Study] = {file.STUDY.name: file.STUDY for file in _FILES}
 
 
 def study(name: str) -> Study:

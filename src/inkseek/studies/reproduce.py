@@ -11,7 +11,7 @@ from inkseek.errors import InkseekError
 from inkseek.evaluation.results_csv import COLUMNS, append_row, read_rows
 from inkseek.studies import drawing, page
 from inkseek.studies.outcome import Finished, Outcome
-from inkseek.studies.runs import Bench, digest, environment, measure
+from inkseek.studies.runs import Bench, digest, environment, measure, protocol_of
 from inkseek.studies.series_csv import read_series, write_series
 from inkseek.studies.study import Measured, Row, Scale, Study
 from inkseek.studies.tuning import SEED, choose
@@ -98,13 +98,13 @@ def reproduce(
         for row in rows:
             if not only or row.name in only:
                 desk.run(row, chosen[row.name], seed)
-    return write(study, scale, folder)
+    return write(study, scale, folder, bench)
 
 
-def write(study: Study, scale: Scale, folder: Path) -> Path:
+def write(study: Study, scale: Scale, folder: Path, bench: Bench) -> Path:
     """Judge, draw and describe what a study's CSVs hold; return the page."""
     own = Folder(folder / f"{study.name}-{scale}")
-    outcome = read_outcome(study, scale, own)
+    outcome = read_outcome(study, scale, own, bench)
     judgements = [claim.judge(outcome) for claim in study.claims[scale]]
     page.write_verdicts(own.path / "verdicts.csv", judgements)
     pictures = drawing.save(study.draw(outcome), own.path / "figure")
@@ -124,10 +124,10 @@ def write(study: Study, scale: Scale, folder: Path) -> Path:
     return written
 
 
-def read_outcome(study: Study, scale: Scale, own: Folder) -> Outcome:
+def read_outcome(study: Study, scale: Scale, own: Folder, bench: Bench) -> Outcome:
     """Read what a study's CSVs hold of its rows."""
     series = read_series(own.series)
-    names = tuple(row.name for row in study.rows[scale])
+    rows = {row.name: row for row in study.rows[scale]}
     runs = [
         Finished(
             row["row"],
@@ -136,9 +136,9 @@ def read_outcome(study: Study, scale: Scale, own: Folder) -> Outcome:
             series.get((row["row"], row["seed"], row["digest"]), {}),
         )
         for row in read_rows(own.runs)
-        if row["row"] in names
+        if row["row"] in rows
     ]
-    return Outcome(names, tuple(runs))
+    return Outcome(tuple(rows), tuple(runs), lambda row: protocol_of(bench.recipe(rows[row], ())))
 
 
 class _Desk:

@@ -38,7 +38,7 @@ STUDY = Study(
     notes={
         "small": (
             "Flowers take the place of CUB and Cars, a head on a frozen EfficientNet-Lite0 that of BN-Inception "
-            "trained whole, 300 steps that of 8,000. All seen classes are trained on, and the last step is measured.",
+            "trained whole, 200 steps that of 8,000. All seen classes are trained on, and the last step is measured.",
             "RDVC's weight is a ratio of gradients (`weight: {ratio: r}`), not a number, so that one grid serves all "
             "four losses.",
             "Rows with more to choose spread the same number of trials over more settings.",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-BUDGET = 12
+BUDGET = 9
 """Trials a row: all settings where there are no more, else so many of them at random."""
 
 SEED = 1000
