@@ -134,6 +134,16 @@ def test_a_csv_that_is_not_ours_stays_as_it_is(mistake: Say, tmp_path: Path, tin
     assert mine.read_text() == "a,b\n1,2\n"
 
 
+def test_a_study_or_scale_that_is_not_there(mistake: Say, tmp_path: Path) -> None:
+    assert "no study is named 'tabel1'; did you mean 'table1'" in mistake("reproduce", "tabel1")
+    assert "--scale huge: it is small or full" in mistake("reproduce", "table1", "--scale", "huge")
+    assert "no such folder" in mistake("reproduce", "fig7", "--data", tmp_path / "nowhere")
+    (tmp_path / "results" / "studies" / "fig7-small").mkdir(parents=True)
+    (tmp_path / "results" / "studies" / "fig7-small" / "runs.csv").write_text("a,b\n1,2\n")
+    assert "holds fig7 already; go on with --resume" in mistake("reproduce", "fig7", "--data", tmp_path)
+    assert "not a CSV of results" in mistake("reproduce", "fig7", "--data", tmp_path, "--resume")
+
+
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [

@@ -14,7 +14,7 @@ import pytest
 from inkseek.errors import InkseekError
 from inkseek.evaluation import provenance
 from inkseek.evaluation.results import Results
-from inkseek.evaluation.results_csv import COLUMNS
+from inkseek.evaluation.results_csv import COLUMNS, read_rows
 
 
 def results(metrics: tuple[str, ...] = ("mAP@all", "P@100"), notes: tuple[str, ...] = ()) -> Results:
@@ -134,8 +134,18 @@ def test_a_torn_or_foreign_file_is_refused_and_untouched(tmp_path: Path, content
     for metrics in (("mAP@all",), ("Acc@1",)):
         with pytest.raises(InkseekError, match=message):
             append(path, results(metrics))
+    with pytest.raises(InkseekError, match=message):
+        read_rows(path)
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    assert read_rows(path) == []
+    append(path, results(("mAP@all",)))
+    append(path, results(("Acc@1",)))
+    assert read_rows(path) == rows(path)
 
 
 WRITER = """

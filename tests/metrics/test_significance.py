@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from inkseek.errors import InkseekError
-from inkseek.metrics.significance import bootstrap_interval, holm, paired
+from inkseek.metrics.significance import bootstrap_interval, holm, paired, t_interval
 
 
 @pytest.mark.parametrize(("t", "p"), [(0.41, 0.688), (7.19, 5.8e-7), (8.62, 3.6e-8)])
@@ -81,6 +81,14 @@ def test_the_interval_of_two_values_is_known() -> None:
     assert bootstrap_interval([0.0, 1.0], level=0.3) == (0.5, 0.5)
 
 
+def test_students_interval_against_scipy() -> None:
+    x = np.random.default_rng(0).normal(2.0, 3.0, 5)
+    for level in (0.95, 0.5):
+        expected = stats.ttest_1samp(x, 0).confidence_interval(level)
+        assert t_interval(x, level=level) == pytest.approx((expected.low, expected.high))
+    assert t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -89,6 +97,9 @@ def test_the_interval_of_two_values_is_known() -> None:
         (lambda: paired([1.0, np.nan], [1.0, 2.0]), "NaN or infinite"),
         (lambda: bootstrap_interval([1.0, np.nan]), "at least two figures"),
         (lambda: bootstrap_interval([1.0, 2.0], level=95), "between 0 and 1"),
+        (lambda: t_interval([1.0]), "at least two finite figures"),
+        (lambda: t_interval([1.0, np.nan]), "at least two finite figures"),
+        (lambda: t_interval([1.0, 2.0], level=1), "between 0 and 1"),
         (lambda: holm([0.5, 1.5]), "between 0 and 1"),
     ],
 )

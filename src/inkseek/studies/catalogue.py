@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 from inkseek.errors import InkseekError, nearest
-from inkseek.studies import figure6b, ramln_margin, ramln_why, table1
+from inkseek.studies import (
+    figure2,
+    figure4,
+    figure5,
+    figure6a,
+    figure6b,
+    figure6c,
+    figure7,
+    figure8,
+    ramln_margin,
+    ramln_why,
+    table1,
+    table2,
+    table3,
+    table4,
+    table5,
+)
 from inkseek.studies.study import Study
 
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         table1.STUDY,
+        table2.STUDY,
+        table3.STUDY,
+        table4.STUDY,
+        table5.STUDY,
+        figure2.STUDY,
+        figure4.STUDY,
+        figure5.STUDY,
+        figure6a.STUDY,
         figure6b.STUDY,
+        figure6c.STUDY,
+        figure7.STUDY,
+        figure8.STUDY,
         ramln_margin.QUICKDRAW,
         ramln_margin.EMOJI,
         ramln_why.STUDY,

@@ -102,6 +102,32 @@ class Better:
 
 
 @dataclass(frozen=True)
+class Lower:
+    """One row's figure lies below another's by a share of it, paired by seed: for figures that have no points.
+
+    Attributes:
+        says: the claim.
+        lower: the row that should be below.
+        than: the other.
+        figure: which, above 0.
+        least: the smallest share that would matter.
+    """
+
+    says: str
+    lower: str
+    than: str
+    figure: str
+    least: float = 0.05
+
+    def judge(self, outcome: Outcome) -> Judgement:
+        """Take the differences under each seed, as shares of the other row's mean."""
+        a, b = outcome.paired(self.lower, self.than, self.figure)
+        scale = float(b.mean()) if len(b) else 1.0
+        what = f"{self.than} - {self.lower}, as a share of {self.than}"
+        return _judged(self.says, what, f"{self.figure}, share", "seeds", b / scale, a / scale, self.least)
+
+
+@dataclass(frozen=True)
 class BetterByClass:
     """One row's figure is above another's, paired by class as in Table 5: means over the seeds that both have.
 

@@ -107,7 +107,7 @@ def lines(
         )
         if len(y) > 1:
             axes.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.12, linewidth=0)
-    axes.set_xlabel("step")
+    axes.set_xlabel("step; bands from the lowest to the highest seed")
     if axes.get_lines():
         axes.legend(loc="best", fontsize=7)
 

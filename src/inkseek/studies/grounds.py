@@ -10,12 +10,16 @@ from typing import Any
 from inkseek.studies.claims import Better
 from inkseek.studies.study import Row
 
+TRIALS = 9
+"""Of every row: a base loss's whole grid."""
 RATES = (3e-5, 1e-4, 3e-4)
 """Of a head on flowers, where larger ones lose what the frozen features know of unseen classes."""
+SKETCH_RATES = (3e-4, 1e-3, 3e-3)
+"""Of a head on sketches and photos, which frozen features do not bring together."""
 RATIOS = ({"ratio": 0.05}, {"ratio": 0.2}, {"ratio": 0.5}, {"ratio": 1.0})
 """RDVC's weight by the share of the base loss's gradient: one grid serves losses of any scale."""
 SEC_WEIGHTS = (0.01, 0.1, 1.0)
-MARGINS = (0.1, 0.3, 0.6, 1.0)
+MARGINS = (0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,9 @@ class Base:
 
 BASES = (
     Base("triplet", "triplet", "triplet", "margin", MARGINS, (30, 4)),
-    Base("semi-hard", "semi-hard", "semi_hard_triplet", "margin", (0.1, 0.2, 0.4, 0.8), (30, 4)),
-    Base("N-pair", "n-pair", "n_pair", "scale", (10.0, 16.0, 25.0, 40.0), (36, 2)),
-    Base("multi-similarity", "multi-similarity", "multi_similarity", "threshold", (0.3, 0.5, 0.6, 0.7), (24, 5)),
+    Base("semi-hard", "semi-hard", "semi_hard_triplet", "margin", (0.1, 0.2, 0.5), (30, 4)),
+    Base("N-pair", "n-pair", "n_pair", "scale", (10.0, 25.0, 40.0), (36, 2)),
+    Base("multi-similarity", "multi-similarity", "multi_similarity", "threshold", (0.3, 0.5, 0.7), (24, 5)),
 )
 REGULARISERS: tuple[tuple[str, ...], ...] = ((), ("RDVC",), ("SEC",), ("SEC", "RDVC"))
 
@@ -102,3 +106,33 @@ def rdvc_helps(prefix: str, figures: Sequence[str]) -> tuple[Better, ...]:
         for base in BASES
         for beside in ((), ("SEC",))
     )
+
+
+def pairs_rows() -> tuple[Row, ...]:
+    """Table 4's three strategies at small scale: a sketch finds its own photo, on emoji."""
+    plain: dict[str, Sequence[Any]] = {"objective.triplet.margin": MARGINS, "optim.lr.head": SKETCH_RATES}
+    alone: dict[str, dict[str, Any]] = {"triplet": {"level": "instance"}}
+    return (
+        Row("random", "studies/emoji-head", ("batch={pairs: 64}", objective(alone)), plain),
+        Row("PK", "studies/emoji-head", (objective(alone),), plain),
+        Row(
+            "PK + RDVC",
+            "studies/emoji-head",
+            (objective({**alone, "rdvc": {}}),),
+            {**plain, "objective.rdvc.weight": RATIOS},
+        ),
+    )
+
+
+def published_pairs_rows() -> tuple[Row, ...]:
+    """Table 4's three strategies as published, on fine-grained Sketchy with InceptionV3."""
+    return tuple(
+        Row(name, f"table4/{of}") for name, of in (("random", "random"), ("PK", "pk"), ("PK + RDVC", "pk-rdvc"))
+    )
+
+
+PAIRS_NOTES = (
+    "Emoji take the place of Sketchy: line art finds its own coloured picture, 17 unseen subcategories. A "
+    "head on a frozen EfficientNet-Lite0 learns, at 96 pixels, 200 steps of 64 pairs.",
+    "*Class gallery*: a query meets the pictures of its own class alone, as in the paper; *joint gallery*: all.",
+)

@@ -76,8 +76,11 @@ def logged(*keys: str) -> Callable[[Measured], Measure]:
     return measure
 
 
+HITS = "hits of query "
+
+
 def hits(count: int = 10, queries: int = 6) -> Callable[[Measured], Measure]:
-    """Take what some queries find: series `query <place>`, rank -> the place in the gallery.
+    """Take what some queries find: series `hits of query <place>`, rank -> the place in the gallery.
 
     The queries are spread evenly over the protocol's, and are the same for every run.
     """
@@ -88,7 +91,7 @@ def hits(count: int = 10, queries: int = 6) -> Callable[[Measured], Measure]:
         found = np.argsort(-(of.query_embeddings[chosen] @ of.gallery_embeddings.T), axis=1, kind="stable")[:, :count]
         return Measure(
             series={
-                f"query {query}": [(float(rank), float(place)) for rank, place in enumerate(places, start=1)]
+                f"{HITS}{query}": [(float(rank), float(place)) for rank, place in enumerate(places, start=1)]
                 for query, places in zip(chosen, found.tolist(), strict=True)
             }
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from inkseek.datasets.protocol import Protocol
 
 Floats = npt.NDArray[np.float64]
 Point = tuple[str, float]
@@ -36,10 +38,12 @@ class Outcome:
     Attributes:
         rows: names of the study's rows, in its order; some may have no run yet.
         runs: the runs.
+        protocol: opens what a row was measured on, for figures that show pictures.
     """
 
     rows: tuple[str, ...]
     runs: tuple[Finished, ...]
+    protocol: Callable[[str], Protocol] | None = None
 
     def of(self, row: str) -> list[Finished]:
         """Return a row's runs in the order of their seeds."""

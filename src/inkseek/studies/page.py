@@ -16,7 +16,7 @@ from inkseek.metrics.significance import holm, t_interval
 from inkseek.studies.claims import Judgement
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Published, Row, Scale, Study
-from inkseek.studies.tuning import BUDGET, SEED, settings
+from inkseek.studies.tuning import SEED, settings
 
 Cells = Sequence[Sequence[str]]
 
@@ -29,7 +29,6 @@ def page(
     *,
     runs: Sequence[Mapping[str, str]],
     trials: Sequence[Mapping[str, str]],
-    pictures: Sequence[str],
 ) -> str:
     """Return the page as Markdown.
 
@@ -40,7 +39,6 @@ def page(
         judgements: of the study's claims.
         runs: the CSV of runs.
         trials: the CSV of trials.
-        pictures: file names of the figure, the one to show first.
     """
     parts = [
         f"# {study.title}, {scale} scale",
@@ -48,8 +46,8 @@ def page(
         *([_unfinished(study, scale, outcome)] if len(outcome.finished()) < len(outcome.rows) else []),
         "## Verdicts",
         _verdicts(judgements) if judgements else "Nothing to judge at this scale.",
-        f"![{study.title}]({pictures[0]})",
-        "The same as " + ", ".join(f"[{name}]({name})" for name in pictures[1:]) + ".",
+        f"![{study.title}](figure.png)",
+        "The same as [SVG](figure.svg).",
         "## Figures",
         _table(study.metrics[scale], outcome),
         *(_published(of) for of in study.published),
@@ -71,6 +69,14 @@ def write_verdicts(path: Path, judgements: Sequence[Judgement]) -> None:
         for judgement, p in zip(judgements, corrected, strict=True):
             cells = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in asdict(judgement).values()]
             lines.writerow([*cells, f"{p:.6g}"])
+
+
+def quote(row: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+    """Return a line of verdicts as pages quote it: claim, difference, interval, pairs, verdict."""
+    share = is_share(row["figure"])
+    difference, low, high = (_signed(float(row[name]), share) for name in ("difference", "low", "high"))
+    claim = f"{row['says']} ({row['figure']})"
+    return claim, difference, f"{low} to {high}", _pairs(int(row["count"]), row["over"]), row["verdict"]
 
 
 def is_share(figure: str) -> bool:
@@ -102,7 +108,7 @@ def _verdicts(judgements: Sequence[Judgement]) -> str:
                 f"**{of.verdict}**",
                 _signed(of.difference, share),
                 f"{_signed(of.low, share)} to {_signed(of.high, share)}",
-                f"{of.count} {of.over}",
+                _pairs(of.count, of.over),
                 _number(of.t),
                 _number(of.t_p),
                 _number(corrected),
@@ -156,17 +162,20 @@ def _how(study: Study, scale: Scale, runs: Sequence[Mapping[str, str]], trials: 
     rows = study.rows[scale]
     if any(row.grid for row in rows):
         said.append(
-            f"- Settings were chosen on pseudo-unseen classes, baselines' like ours: up to {BUDGET} trials a row under "
-            f"one seed ({SEED}); of a larger grid {BUDGET} settings drawn at random."
+            f"- Settings were chosen on pseudo-unseen classes, baselines' like ours: up to {study.budget} trials a row "
+            f"under one seed ({SEED}); of a larger grid so many settings drawn at random."
         )
     head = ["row", "recipe", "set", "trials", "chosen"]
     chosen = {row["row"]: row["settings"] for row in runs}
-    table = [[row.name, row.recipe, _code(row.set), _tried(row), _code((chosen.get(row.name, ""),))] for row in rows]
+    table = [
+        [row.name, row.recipe, _code(row.set), _tried(row, study.budget), _code((chosen.get(row.name, ""),))]
+        for row in rows
+    ]
     return "\n".join(said) + "\n\n" + _markdown(head, table)
 
 
-def _tried(row: Row) -> str:
-    own = str(len(settings(row.grid))) if row.grid else "none"
+def _tried(row: Row, budget: int) -> str:
+    own = str(len(settings(row.grid, budget))) if row.grid else "none"
     return own if row.like is None else f"{own}, after those of {row.like}"
 
 
@@ -181,6 +190,10 @@ def _holm(judgements: Sequence[Judgement]) -> list[float]:
     corrected = holm([judgements[place].t_p for place in there])
     found = dict(zip(there, corrected.tolist(), strict=True))
     return [found.get(place, math.nan) for place in range(len(judgements))]
+
+
+def _pairs(count: int, over: str) -> str:
+    return f"{count} {over if count != 1 else over.removesuffix('es' if over == 'classes' else 's')}"
 
 
 def _signed(value: float, share: bool) -> str:

@@ -28,11 +28,14 @@ _PROTOTYPES, _RDVC, _FIXED_RDVC = "R, LRUA, prototypes in the outer loss", "R, L
 
 
 def _row(name: str, recipe: str, grid: Mapping[str, Sequence[Any]], *more: str, **terms: Mapping[str, Any]) -> Row:
-    """A row whose rate and weight of classification are chosen like everybody's, beside its own grid."""
+    """A row whose rate and weight of classification are chosen like all rows', beside its own grid.
+
+    There is no bilevel step unless an override asks for one.
+    """
     shared: dict[str, Sequence[Any]] = {"optim.lr.head": _RATES}
     if len(terms) > 1:
         shared["objective.classification.weight"] = _CLASSIFICATION
-    return Row(name, recipe, (objective(terms), *more), {**shared, **grid})
+    return Row(name, recipe, (objective(terms), *(more or ("meta=null",))), {**shared, **grid})
 
 
 def _rows(recipe: str, prefix: str) -> tuple[Row, ...]:

@@ -11,7 +11,7 @@ from inkseek.errors import InkseekError
 from inkseek.evaluation.results_csv import COLUMNS, append_row, read_rows
 from inkseek.studies import drawing, page
 from inkseek.studies.outcome import Finished, Outcome
-from inkseek.studies.runs import Bench, digest, environment, measure
+from inkseek.studies.runs import Bench, digest, environment, measure, protocol_of
 from inkseek.studies.series_csv import read_series, write_series
 from inkseek.studies.study import Measured, Row, Scale, Study
 from inkseek.studies.tuning import SEED, choose
@@ -98,36 +98,26 @@ def reproduce(
         for row in rows:
             if not only or row.name in only:
                 desk.run(row, chosen[row.name], seed)
-    return write(study, scale, folder)
+    return write(study, scale, folder, bench)
 
 
-def write(study: Study, scale: Scale, folder: Path) -> Path:
+def write(study: Study, scale: Scale, folder: Path, bench: Bench) -> Path:
     """Judge, draw and describe what a study's CSVs hold; return the page."""
     own = Folder(folder / f"{study.name}-{scale}")
-    outcome = read_outcome(study, scale, own)
+    outcome = read_outcome(study, scale, own, bench)
     judgements = [claim.judge(outcome) for claim in study.claims[scale]]
     page.write_verdicts(own.path / "verdicts.csv", judgements)
-    pictures = drawing.save(study.draw(outcome), own.path / "figure")
+    drawing.save(study.draw(outcome), own.path / "figure")
     written = own.path / "README.md"
-    written.write_text(
-        page.page(
-            study,
-            scale,
-            outcome,
-            judgements,
-            runs=read_rows(own.runs),
-            trials=read_rows(own.tuning),
-            pictures=[picture.name for picture in pictures],
-        ),
-        encoding="utf-8",
-    )
+    text = page.page(study, scale, outcome, judgements, runs=read_rows(own.runs), trials=read_rows(own.tuning))
+    written.write_text(text, encoding="utf-8")
     return written
 
 
-def read_outcome(study: Study, scale: Scale, own: Folder) -> Outcome:
+def read_outcome(study: Study, scale: Scale, own: Folder, bench: Bench) -> Outcome:
     """Read what a study's CSVs hold of its rows."""
     series = read_series(own.series)
-    names = tuple(row.name for row in study.rows[scale])
+    rows = {row.name: row for row in study.rows[scale]}
     runs = [
         Finished(
             row["row"],
@@ -136,9 +126,9 @@ def read_outcome(study: Study, scale: Scale, own: Folder) -> Outcome:
             series.get((row["row"], row["seed"], row["digest"]), {}),
         )
         for row in read_rows(own.runs)
-        if row["row"] in names
+        if row["row"] in rows
     ]
-    return Outcome(names, tuple(runs))
+    return Outcome(tuple(rows), tuple(runs), lambda row: protocol_of(bench.recipe(rows[row], ())))
 
 
 class _Desk:
@@ -153,7 +143,7 @@ class _Desk:
     def settings(self, row: Row, chosen: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Choose a row's settings on pseudo-unseen classes."""
         under = () if row.like is None else chosen[row.like]
-        return under + choose(row.grid, lambda settings: self._trial(row, under, settings))
+        return under + choose(row.grid, self.study.budget, lambda settings: self._trial(row, under, settings))
 
     def _trial(self, row: Row, under: tuple[str, ...], settings: tuple[str, ...]) -> float:
         plain = self.bench.recipe(row, (*under, *settings))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inkseek.datasets.protocol import open_protocol
+from inkseek.datasets.protocol import Protocol, open_protocol
 from inkseek.errors import InkseekError
 from inkseek.evaluation.evaluate import Evaluation, evaluate_items
 from inkseek.models.bundle import load
@@ -94,15 +94,19 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def protocol_of(recipe: Recipe) -> Protocol:
+    """Open the unseen classes of a recipe's data set; with class galleries where it trains on pairs."""
+    protocol = open_protocol(f"{recipe.data.name}/unseen", recipe.data.root)
+    return replace(protocol, class_galleries=True) if recipe.batch.pairs else protocol
+
+
 def measure(folder: Path, recipe: Recipe) -> Evaluation:
-    """Measure a run's model on the unseen classes of its data set; runs of pairs in class galleries too.
+    """Measure a run's model on the unseen classes of its data set.
 
     Raises:
         InkseekError: what the protocol refuses.
     """
-    protocol = open_protocol(f"{recipe.data.name}/unseen", recipe.data.root)
-    if recipe.batch.pairs:
-        protocol = replace(protocol, class_galleries=True)
+    protocol = protocol_of(recipe)
     # A head's backbone is the same in every run, so that its features are worth keeping; another's embeddings are not.
     cached: Cached = "features" if recipe.model.tune == "head" else False
     return evaluate_items(load(folder), protocol, cached=cached)

@@ -93,6 +93,7 @@ class Study:
         measures: what is taken from each run beyond the protocol's metrics.
         published: what the page shows beside.
         notes: what a reader must know, by scale.
+        budget: trials of a row whose settings are chosen, baselines' like ours.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Study:
     measures: tuple[Callable[[Measured], Measure], ...] = ()
     published: tuple[Published, ...] = ()
     notes: Mapping[Scale, tuple[str, ...]] = field(default_factory=dict)
+    budget: int = 12
