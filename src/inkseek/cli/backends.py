@@ -1,4 +1,4 @@
-"""Where a command's gallery is: the options that say so, and what they mean together."""
+"""The options that several commands have about a gallery: where it is, and what embeds its pictures."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ CollectionOption = Annotated[str | None, typer.Option(help="With milvus: the gal
 IndexOption = Annotated[
     IndexKind | None,
     typer.Option("--index", help="With milvus, when the gallery is made: exact search, a graph, or lists."),
+]
+
+Runtime = Literal["torch", "onnx"]
+RuntimeOption = Annotated[
+    Runtime, typer.Option(help="What embeds pictures; onnx exports the model when it first meets it, and checks it.")
 ]
 
 

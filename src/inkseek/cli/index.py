@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkseek.cli.backends import BackendOption, CollectionOption, IndexOption, UriOption, place
+from inkseek.cli.backends import BackendOption, CollectionOption, IndexOption, RuntimeOption, UriOption, place
 
 if TYPE_CHECKING:
     from inkseek.gallery.indexing import Report
@@ -35,6 +35,7 @@ def index(
     backend: BackendOption = "sqlite",
     uri: UriOption = None,
     collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
     kind: IndexOption = None,
 ) -> None:
     r"""Make a folder of pictures searchable.
@@ -62,7 +63,7 @@ def index(
     if every is not None and not watching:
         raise InkseekError("--every says how often --watch looks; give --watch too")
     console = Console(stderr=True, highlight=False)
-    opened = open_gallery(place(gallery, backend, uri, collection, kind))
+    opened = open_gallery(place(gallery, backend, uri, collection, kind), runtime=runtime)
     report: Report | None = None
     try:
         with bar(console, "indexing") as progress:

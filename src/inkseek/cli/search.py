@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inkseek.cli.backends import BackendOption, CollectionOption, UriOption, place
+from inkseek.cli.backends import BackendOption, CollectionOption, RuntimeOption, UriOption, place
 
 if TYPE_CHECKING:
     from inkseek.gallery.search import Cutoff, Hit
@@ -64,6 +64,7 @@ def search(
     backend: BackendOption = "sqlite",
     uri: UriOption = None,
     collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
 ) -> None:
     r"""Find the pictures most like a drawing.
 
@@ -92,7 +93,7 @@ def search(
     if not examples:
         raise InkseekError("nothing to search for; give a picture's file, FILE.ndjson#NUMBER or id:ID")
     only = Filter(folder, newer, older, min_side)
-    opened = open_gallery(place(gallery, backend, uri, collection))
+    opened = open_gallery(place(gallery, backend, uri, collection), runtime=runtime)
     try:
         hits = opened.search(examples, k, only=only, collapse=collapse, cutoff=_cutoff(cutoff))
         if not hits and only == Filter():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inkseek.cli.backends import BackendOption, CollectionOption, UriOption, place
+from inkseek.cli.backends import BackendOption, CollectionOption, RuntimeOption, UriOption, place
 
 
 def serve(
@@ -24,6 +24,7 @@ def serve(
     backend: BackendOption = "sqlite",
     uri: UriOption = None,
     collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
 ) -> None:
     r"""Serve a gallery's drawing page and HTTP API.
 
@@ -49,7 +50,7 @@ def serve(
         if browse:
             serving.open_page(url)
 
-    opened = open_gallery(place(gallery, backend, uri, collection))
+    opened = open_gallery(place(gallery, backend, uri, collection), runtime=runtime)
     try:
         # uvicorn has finished what was under way and passes Ctrl+C on; stopping is what was asked for.
         with suppress(KeyboardInterrupt):

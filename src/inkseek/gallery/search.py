@@ -24,6 +24,7 @@ from inkseek.gallery.sqlite import SqliteFile
 from inkseek.gallery.store import ModelRecord, Picture
 from inkseek.images.preprocessing import Domain, prepare
 from inkseek.models.bundle import Model, load
+from inkseek.models.runtime import Runtime, with_runtime
 
 Vector = npt.NDArray[np.float32]
 Cutoff = float | Literal["margin"]
@@ -62,10 +63,12 @@ class Gallery:
 
     Attributes:
         place: where it is.
+        runtime: what embeds pictures.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, runtime: Runtime = "torch") -> None:
         self.place = place
+        self.runtime: Runtime = runtime
         self._store: Records | None = None
         self._finder: Finder | None = None
         self._model: Model | None = None
@@ -153,7 +156,7 @@ class Gallery:
                         f"say where to: `{self._command('PATH', rebuild=False)}`"
                     ) from error
                 self._check(model, record, record.path)
-                self._model = model
+                self._model = with_runtime(model, self.runtime)
             return self._model
 
     def add(
@@ -185,6 +188,7 @@ class Gallery:
         if record is not None and not rebuild:
             self._check(model, record, reference)
         with self._model_lock:
+            model = with_runtime(model, self.runtime)
             store = self.create()
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
                 store.remember_model(new)
@@ -399,16 +403,17 @@ class Gallery:
         return " && ".join([first + " --rebuild" * rebuild, *(others if rebuild else [])])
 
 
-def open_gallery(where: str | os.PathLike[str] | Place) -> Gallery:
+def open_gallery(where: str | os.PathLike[str] | Place, *, runtime: Runtime = "torch") -> Gallery:
     """Open a gallery; where there is none yet, it is made by the first `add`.
 
     Args:
         where: its file, or a place in Milvus (`milvus.MilvusCollection`).
+        runtime: what embeds pictures; `onnx` needs the extra `export`, and exports a model when it first meets it.
 
     Raises:
         InkseekError: the file is no gallery, is damaged, or was made by a newer Inkseek; Milvus does not answer.
     """
-    return Gallery(SqliteFile(Path(where).expanduser()) if isinstance(where, str | os.PathLike) else where)
+    return Gallery(SqliteFile(Path(where).expanduser()) if isinstance(where, str | os.PathLike) else where, runtime)
 
 
 def _name_a_model(place: Place) -> str:
