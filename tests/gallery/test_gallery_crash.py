@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inkseek.gallery.backend import Records
 from inkseek.gallery.search import open_gallery
 from inkseek.gallery.store import Picture, Store
 from inkseek.models.bundle import Model
@@ -38,7 +39,7 @@ for _ in sys.stdin:
 """
 
 
-def content(store: Store) -> dict[Path, tuple[Picture, bytes | None]]:
+def content(store: Records) -> dict[Path, tuple[Picture, bytes | None]]:
     return {p.path: (p, store.thumbnail(p.id)) for p in store.pictures(store.ids().tolist())}
 
 

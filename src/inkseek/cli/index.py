@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inkseek.cli.backends import BackendOption, CollectionOption, IndexOption, RuntimeOption, UriOption, place
+
 if TYPE_CHECKING:
     from inkseek.gallery.indexing import Report
 
@@ -30,6 +32,11 @@ def index(
             min=1, metavar="SECONDS", help="With --watch: look this often, for network drives that tell of no changes."
         ),
     ] = None,
+    backend: BackendOption = "sqlite",
+    uri: UriOption = None,
+    collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
+    kind: IndexOption = None,
 ) -> None:
     r"""Make a folder of pictures searchable.
 
@@ -41,6 +48,7 @@ def index(
       inkseek index ~/Pictures --gallery photos.db --model runs/quickdraw-rdvc
       inkseek index ~/Pictures --gallery photos.db
       inkseek index ~/Pictures --gallery photos.db --watch
+      inkseek index ~/Pictures --backend milvus --uri http://milvus:19530 --index HNSW --model runs/quickdraw-rdvc
     """
     import threading
 
@@ -55,12 +63,12 @@ def index(
     if every is not None and not watching:
         raise InkseekError("--every says how often --watch looks; give --watch too")
     console = Console(stderr=True, highlight=False)
-    opened = open_gallery(gallery)
+    opened = open_gallery(place(gallery, backend, uri, collection, kind), runtime=runtime)
     report: Report | None = None
     try:
         with bar(console, "indexing") as progress:
             report = opened.add(folder, model, rebuild=rebuild, progress=progress)
-        _tell(gallery, len(opened), report)
+        _tell(opened.name, len(opened), report)
         if not len(opened) and not watching:
             raise InkseekError(f"none of the {report.found} picture files below {printable(folder)} can be read")
         if watching:
@@ -71,7 +79,7 @@ def index(
                 before=report,
                 stop=threading.Event(),
                 every=every,
-                indexed=lambda later: _tell(gallery, len(opened), later),
+                indexed=lambda later: _tell(opened.name, len(opened), later),
                 failed=lambda error: typer.echo(f"inkseek: {printable(error)}", err=True),
             )
     except KeyboardInterrupt:
@@ -81,7 +89,7 @@ def index(
         opened.close()
 
 
-def _tell(gallery: Path, held: int, report: Report) -> None:
+def _tell(gallery: str, held: int, report: Report) -> None:
     from inkseek.cli.printable import printable
 
     for file in report.unreadable:

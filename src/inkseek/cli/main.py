@@ -9,6 +9,7 @@ import typer
 
 from inkseek.cli import data
 from inkseek.cli.compare import compare
+from inkseek.cli.copy import copy
 from inkseek.cli.demo import demo
 from inkseek.cli.evaluate import evaluate
 from inkseek.cli.export import export
@@ -35,7 +36,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 for group, verbs in (
-    (app, (demo, train, evaluate, score, compare, reproduce, export, losses, index, search, serve)),
+    (app, (demo, train, evaluate, score, compare, reproduce, export, losses, index, search, copy, serve)),
     (data_app, (data.list_, data.check, data.prepare)),
 ):
     for verb in verbs:

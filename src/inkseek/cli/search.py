@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from inkseek.cli.backends import BackendOption, CollectionOption, RuntimeOption, UriOption, place
+
 if TYPE_CHECKING:
     from inkseek.gallery.search import Cutoff, Hit
 
@@ -59,6 +61,10 @@ def search(
         bool, typer.Option("-0", "--null", help="With --paths: a NUL after each path, for `xargs -0`.")
     ] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")] = None,
+    backend: BackendOption = "sqlite",
+    uri: UriOption = None,
+    collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
 ) -> None:
     r"""Find the pictures most like a drawing.
 
@@ -87,12 +93,12 @@ def search(
     if not examples:
         raise InkseekError("nothing to search for; give a picture's file, FILE.ndjson#NUMBER or id:ID")
     only = Filter(folder, newer, older, min_side)
-    opened = open_gallery(gallery)
+    opened = open_gallery(place(gallery, backend, uri, collection), runtime=runtime)
     try:
         hits = opened.search(examples, k, only=only, collapse=collapse, cutoff=_cutoff(cutoff))
         if not hits and only == Filter():
             raise InkseekError(
-                f"{printable(gallery)} holds no pictures; fill it with `inkseek index DIR --gallery ...`"
+                f"{printable(opened.name)} holds no pictures; fill it with `inkseek index DIR {opened.place.options}`"
             )
         page = "" if html is None else page_of_hits(opened, hits, " ".join(queries or ()) or "Not like an example")
     finally:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from inkseek.cli.backends import BackendOption, CollectionOption, RuntimeOption, UriOption, place
+
 
 def serve(
     gallery: Annotated[Path, typer.Option(help="The gallery's file.")] = Path("gallery.db"),
@@ -19,6 +21,10 @@ def serve(
         str | None, typer.Option(envvar="INKSEEK_TOKEN", help="A secret that every request must carry.")
     ] = None,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    backend: BackendOption = "sqlite",
+    uri: UriOption = None,
+    collection: CollectionOption = None,
+    runtime: RuntimeOption = "torch",
 ) -> None:
     r"""Serve a gallery's drawing page and HTTP API.
 
@@ -44,7 +50,7 @@ def serve(
         if browse:
             serving.open_page(url)
 
-    opened = open_gallery(gallery)
+    opened = open_gallery(place(gallery, backend, uri, collection), runtime=runtime)
     try:
         # uvicorn has finished what was under way and passes Ctrl+C on; stopping is what was asked for.
         with suppress(KeyboardInterrupt):

@@ -6,10 +6,8 @@ from typing import Protocol
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
-Ids = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
+from inkseek.gallery.backend import Ids, Vectors
 
 
 class Index(Protocol):

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from inkseek.errors import InkseekError
-from inkseek.gallery.store import Content, Entry, Stamp, Store
+from inkseek.gallery.backend import Records
+from inkseek.gallery.store import Content, Entry, Stamp
 from inkseek.images.preprocessing import prepare
 from inkseek.images.reading import find_pictures, read_picture
 from inkseek.models.bundle import Model
@@ -91,7 +92,7 @@ def pictures_below(folder: Path) -> Found:
 
 
 def index_folder(
-    store: Store,
+    store: Records,
     model: Model,
     folder: Path,
     found: Found,
@@ -105,7 +106,7 @@ def index_folder(
     there. Two threads read and decode while the model embeds.
 
     Args:
-        store: the gallery's file; it must already remember this model.
+        store: what the gallery holds; it must already remember this model.
         model: embeds the pictures.
         folder: an absolute path; an `ATTRIBUTION.txt` in it or above it says whose pictures these are.
         found: what lies below it, as `pictures_below` gives it.
@@ -164,7 +165,7 @@ class _Read:
     thumbnail: bytes
 
 
-def _read_ahead(paths: Iterable[Path], store: Store, image_size: int, window: int) -> Iterator[_Read | Unreadable]:
+def _read_ahead(paths: Iterable[Path], store: Records, image_size: int, window: int) -> Iterator[_Read | Unreadable]:
     """Yield each file read, in order, with at most `window` of them waiting in memory."""
     waiting: deque[Future[_Read | Unreadable]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
@@ -179,7 +180,7 @@ def _read_ahead(paths: Iterable[Path], store: Store, image_size: int, window: in
         pool.shutdown(cancel_futures=True)
 
 
-def _read(path: Path, store: Store, image_size: int) -> _Read | Unreadable:
+def _read(path: Path, store: Records, image_size: int) -> _Read | Unreadable:
     try:
         # The stamp is taken before the content: a file that changes meanwhile looks changed at the next run.
         stamp = _stamp(path)
@@ -196,7 +197,7 @@ def _read(path: Path, store: Store, image_size: int) -> _Read | Unreadable:
         return Unreadable(path, error.strerror or str(error))
 
 
-def _commit(store: Store, model: Model, batch: list[_Read]) -> int:
+def _commit(store: Records, model: Model, batch: list[_Read]) -> int:
     """Embed what is new in a batch and write all of it; return how many were embedded."""
     fresh = [(read, read.pixels) for read in batch if read.pixels is not None]
     vectors = model.embed_pixels(np.stack([pixels for _, pixels in fresh])) if fresh else ()

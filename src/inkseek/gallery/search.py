@@ -15,22 +15,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from inkseek.errors import InkseekError
+from inkseek.gallery.backend import Finder, Place, Records
 from inkseek.gallery.examples import Example, Query, combine, picture_of
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.index import FlatIndex, Ids, Index
 from inkseek.gallery.indexing import Progress, Report, absolute, index_folder, pictures_below
 from inkseek.gallery.ranking import distance, fold, near_duplicates, within
-from inkseek.gallery.store import ModelRecord, Picture, Store
+from inkseek.gallery.sqlite import SqliteFile
+from inkseek.gallery.store import ModelRecord, Picture
 from inkseek.images.preprocessing import Domain, prepare
 from inkseek.models.bundle import Model, load
+from inkseek.models.runtime import Runtime, with_runtime
 
 Vector = npt.NDArray[np.float32]
 Cutoff = float | Literal["margin"]
-
-# Vectors that go from the store to the index at once: 16 MB at 512 dimensions.
-_BLOCK = 8192
-# Filters whose answers are kept until the gallery changes.
-_FILTERS = 16
 
 
 @dataclass(frozen=True)
@@ -65,35 +62,62 @@ class Gallery:
     Searching follows what other processes write meanwhile, and may be done from any thread.
 
     Attributes:
-        path: the gallery's file.
+        place: where it is.
+        runtime: what embeds pictures.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._store = Store(path) if path.exists() else None
+    def __init__(self, place: Place, runtime: Runtime = "torch") -> None:
+        self.place = place
+        self.runtime: Runtime = runtime
+        self._store: Records | None = None
+        self._finder: Finder | None = None
         self._model: Model | None = None
-        self._index: Index | None = None
-        self._fingerprint = ""
-        self._revision: tuple[int, int] | None = None
-        self._passing: dict[Filter, Ids] = {}
-        self._folders: tuple[tuple[int, int], dict[Path, int]] | None = None
+        self._folders: tuple[object, dict[Path, int]] | None = None
+        self._open(create=False)
         self._lock = threading.RLock()
         self._model_lock = threading.RLock()
 
     def __len__(self) -> int:
         return 0 if self._store is None else len(self._store)
 
+    def _open(self, *, create: bool) -> None:
+        opened = self.place.open(create=create)
+        if opened is not None:
+            self._store, self._finder = opened
+
+    def create(self) -> Records:
+        """Return what the gallery holds, and make it where there is none yet."""
+        if self._store is None:
+            self._open(create=True)
+        return self.store
+
     @property
-    def store(self) -> Store:
-        """The file behind the gallery.
+    def name(self) -> str:
+        """What it is called: the path of its file, or its address."""
+        return self.place.name
+
+    @property
+    def path(self) -> Path:
+        """The gallery's file.
+
+        Raises:
+            InkseekError: it is not in a file.
+        """
+        if not isinstance(self.place, SqliteFile):
+            raise InkseekError(f"the gallery {self.name} is not in a file of its own")
+        return self.place.path
+
+    @property
+    def store(self) -> Records:
+        """What the gallery holds.
 
         Raises:
             InkseekError: nothing has been added yet, so there is none.
         """
         if self._store is None:
             raise InkseekError(
-                f"there is no gallery {self.path}; make one with "
-                f"`inkseek index DIR --gallery {_quoted(self.path)} --model runs/...` (`inkseek demo` trains a model)"
+                f"there is no gallery {self.name}; make one with "
+                f"`inkseek index DIR {self.place.options} --model runs/...` (`inkseek demo` trains a model)"
             )
         return self._store
 
@@ -106,7 +130,7 @@ class Gallery:
         """
         record = self.store.model
         if record is None:
-            raise InkseekError(f"the gallery {self.path} has no model yet; {_name_a_model(self.path)}")
+            raise InkseekError(f"the gallery {self.name} has no model yet; {_name_a_model(self.place)}")
         return record
 
     @property
@@ -122,17 +146,17 @@ class Gallery:
                 # Not loaded yet, or another process has built the gallery again with another model.
                 if not record.path:
                     raise InkseekError(
-                        f"the model that made {self.path} was never saved; save it and index again with --model"
+                        f"the model that made {self.name} was never saved; save it and index again with --model"
                     )
                 try:
                     model = load(record.path)
                 except InkseekError as error:
                     raise InkseekError(
-                        f"the model that made {self.path} cannot be loaded ({error}); if it has moved, "
+                        f"the model that made {self.name} cannot be loaded ({error}); if it has moved, "
                         f"say where to: `{self._command('PATH', rebuild=False)}`"
                     ) from error
                 self._check(model, record, record.path)
-                self._model = model
+                self._model = with_runtime(model, self.runtime)
             return self._model
 
     def add(
@@ -164,12 +188,12 @@ class Gallery:
         if record is not None and not rebuild:
             self._check(model, record, reference)
         with self._model_lock:
-            if self._store is None:
-                self._store = Store(self.path)
+            model = with_runtime(model, self.runtime)
+            store = self.create()
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
-                self._store.remember_model(new)
+                store.remember_model(new)
             self._model = model
-        return index_folder(self._store, model, where, found, batch_size=batch_size, progress=progress)
+        return index_folder(store, model, where, found, batch_size=batch_size, progress=progress)
 
     def search(
         self,
@@ -274,23 +298,25 @@ class Gallery:
             raise InkseekError(f"k is {k}; ask for at least one picture")
         alike = near_duplicates(collapse)
         with self._lock:
-            index = self._current_index()
             if vector.shape != (self.record.dim,):
                 raise InkseekError(
-                    f"the query has the shape {vector.shape} and the gallery {self.path} is of vectors of length "
+                    f"the query has the shape {vector.shape} and the gallery {self.name} is of vectors of length "
                     f"{self.record.dim}; ask again if it has been built with another model meanwhile"
                 )
-            among = self._those_that_pass(only, index)
+            finder = self._finder
+            assert finder is not None  # as the store is open, which `record` has asked for
+            if only is not None and only.folder is not None:
+                only = replace(only, folder=absolute(only.folder))
             wanted = k if alike is None else 2 * k
             while True:
-                scores, ids = index.search(vector[None], wanted + len(without), among)
-                kept = np.isin(ids[0], np.asarray(without, dtype=np.int64), invert=True)
-                found, score = ids[0][kept], scores[0][kept]
+                scores, ids = finder.nearest(vector, wanted + len(without), only)
+                kept = np.isin(ids, np.asarray(without, dtype=np.int64), invert=True)
+                found, score = ids[kept], scores[kept]
                 if alike is None:
                     groups, whole = [[position] for position in range(min(k, len(found)))], True
                 else:
-                    groups, whole = fold(index.vectors(found), alike, k)
-                if whole or ids.shape[1] < wanted + len(without):
+                    groups, whole = fold(finder.vectors_of(found), alike, k)
+                if whole or len(ids) < wanted + len(without):
                     break
                 wanted *= 2
         best = {int(found[first]): (float(score[first]), found[rest].tolist()) for first, *rest in groups}
@@ -338,55 +364,23 @@ class Gallery:
         """Return the vector of one of the gallery's own pictures."""
         vector = self.store.vector(picture)
         if vector is None:
-            raise InkseekError(f"the gallery {self.path} holds no picture {picture}")
+            raise InkseekError(f"the gallery {self.name} holds no picture {picture}")
         return vector
 
     def _learned_margin(self, vector: Vector, domain: Domain) -> float:
         """Return the margin that the model has learned to keep around a query."""
         if self.model.margin is None:
             raise InkseekError(
-                f"the model that made {self.path} has no learned margin; give the cut-off as a distance, "
+                f"the model that made {self.name} has no learned margin; give the cut-off as a distance, "
                 "for example 0.2, or index with a model that was trained with one"
             )
         return float(self.model.margins(vector[None], domain)[0])
-
-    def _those_that_pass(self, only: Filter | None, index: Index) -> Ids | None:
-        """Return the ids in the index that pass a filter; None when all do."""
-        if only is None or only == Filter():
-            return None
-        if only not in self._passing:
-            if len(self._passing) == _FILTERS:
-                self._passing.clear()
-            where = only if only.folder is None else replace(only, folder=absolute(only.folder))
-            # What another process wrote since the index was brought up to date is not in it yet.
-            self._passing[only] = np.intersect1d(self.store.ids(where), index.ids, assume_unique=True)
-        return self._passing[only]
-
-    def _current_index(self) -> Index:
-        """Return the index, brought up to date with the store by what came and what went."""
-        if self._index is None or self.store.revision != self._revision:
-            with self.store.snapshot():
-                revision, record = self.store.revision, self.record
-                if self._index is None or record.fingerprint != self._fingerprint:
-                    # New, or another process has built the gallery again with another model.
-                    self._index, self._fingerprint = FlatIndex(record.dim), record.fingerprint
-                index = self._index
-                # Ids only ever grow, so what is new lies above the highest one known.
-                highest = int(index.ids.max(initial=0))
-                while len((block := self.store.vectors(highest, _BLOCK))[0]):
-                    index.add(*block)
-                    highest = int(block[0][-1])
-                if len(index) != len(self.store):
-                    index.remove(np.setdiff1d(index.ids, self.store.ids(), assume_unique=True))
-            self._passing.clear()
-            self._revision = revision
-        return self._index
 
     def _choose(self, model: Model | str | os.PathLike[str] | None) -> tuple[Model, str]:
         """Return the model to index with, and the name under which to load it again."""
         if model is None:
             if self._store is None or self._store.model is None:
-                raise InkseekError(f"the gallery {self.path} has no model yet; {_name_a_model(self.path)}")
+                raise InkseekError(f"the gallery {self.name} has no model yet; {_name_a_model(self.place)}")
             return self.model, self._store.model.path
         if isinstance(model, Model):
             return model, "" if model.path is None else str(model.path.expanduser().resolve())
@@ -396,7 +390,7 @@ class Gallery:
     def _check(self, model: Model, record: ModelRecord, reference: str) -> None:
         if model.fingerprint != record.fingerprint:
             raise InkseekError(
-                f"{reference or 'this model'} is not the model that made {self.path} (fingerprint "
+                f"{reference or 'this model'} is not the model that made {self.name} (fingerprint "
                 f"{model.fingerprint[:12]}, the gallery's is {record.fingerprint[:12]}); embed everything again with "
                 f"`{self._command(reference or 'PATH', rebuild=True)}`"
             )
@@ -404,25 +398,26 @@ class Gallery:
     def _command(self, model: str, *, rebuild: bool) -> str:
         """Return the command line that indexes this gallery's folders with a model."""
         folders = list(self.store.folders) or [Path("DIR")]
-        first = f"inkseek index {_quoted(folders[0])} --gallery {_quoted(self.path)} --model {_quoted(model)}"
-        others = [f"inkseek index {_quoted(folder)} --gallery {_quoted(self.path)}" for folder in folders[1:]]
+        first = f"inkseek index {_quoted(folders[0])} {self.place.options} --model {_quoted(model)}"
+        others = [f"inkseek index {_quoted(folder)} {self.place.options}" for folder in folders[1:]]
         return " && ".join([first + " --rebuild" * rebuild, *(others if rebuild else [])])
 
 
-def open_gallery(path: str | os.PathLike[str]) -> Gallery:
-    """Open a gallery's file; where there is none yet, it is made by the first `add`.
+def open_gallery(where: str | os.PathLike[str] | Place, *, runtime: Runtime = "torch") -> Gallery:
+    """Open a gallery; where there is none yet, it is made by the first `add`.
+
+    Args:
+        where: its file, or a place in Milvus (`milvus.MilvusCollection`).
+        runtime: what embeds pictures; `onnx` needs the extra `export`, and exports a model when it first meets it.
 
     Raises:
-        InkseekError: the file is no gallery, is damaged, or was made by a newer Inkseek.
+        InkseekError: the file is no gallery, is damaged, or was made by a newer Inkseek; Milvus does not answer.
     """
-    return Gallery(Path(path).expanduser())
+    return Gallery(SqliteFile(Path(where).expanduser()) if isinstance(where, str | os.PathLike) else where, runtime)
 
 
-def _name_a_model(gallery: Path) -> str:
-    return (
-        f"name one with `inkseek index DIR --gallery {_quoted(gallery)} --model runs/...`, "
-        "or let `inkseek demo` train one"
-    )
+def _name_a_model(place: Place) -> str:
+    return f"name one with `inkseek index DIR {place.options} --model runs/...`, or let `inkseek demo` train one"
 
 
 def _quoted(value: object) -> str:

@@ -322,6 +322,22 @@ class Store:
         with self._errors():
             return self._db.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
+    def contents(self, hashes: Sequence[bytes]) -> dict[bytes, Content]:
+        """Return what is in the files with these hashes, as far as it is there."""
+        with self._errors():
+            rows = [
+                self._db.execute(
+                    "SELECT c.sha256, c.width, c.height, c.vector, t.jpeg "
+                    "FROM contents c JOIN thumbnails t ON t.content = c.id WHERE c.sha256 = ?",
+                    (sha256,),
+                ).fetchone()
+                for sha256 in hashes
+            ]
+        return {
+            sha256: Content(width, height, np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False), jpeg)
+            for sha256, width, height, vector, jpeg in filter(None, rows)
+        }
+
     def ids(self, only: Filter | None = None) -> npt.NDArray[np.int64]:
         """Return the id of every picture, or of those that pass a filter, ascending."""
         where, values = _where(Filter() if only is None else only)

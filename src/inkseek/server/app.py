@@ -84,7 +84,7 @@ def create_app(
         """What is searched."""
         record = gallery.record
         return About(
-            name=text_of(Path(gallery.path.name)),
+            name=text_of(Path(Path(gallery.name).name)),
             count=len(gallery),
             model=Path(record.path).name,
             fingerprint=record.fingerprint[:12],

@@ -25,7 +25,7 @@ class Folders:
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
         self._lock = threading.Lock()
-        self._revision: tuple[int, int] | None = None
+        self._revision: object = None
         self._paths: dict[str, Path] = {}
         self._listed: list[Folder] = []
 

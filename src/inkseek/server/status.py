@@ -35,7 +35,7 @@ async def events(gallery: Gallery, stopping: Callable[[], bool]) -> AsyncIterato
         stopping: whether the server is about to stop; the stream then ends.
     """
     clock = asyncio.get_running_loop().time
-    seen: tuple[int, int] | None = None
+    seen: object = None
     told: Status | None = None
     count, changed, spoken = 0, -QUIET, clock()
     # How soon the browser is back after the connection was lost.
