@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +45,16 @@ def test_copies_come_in_the_order_of_their_ids() -> None:
     index.add(np.array([9, 3, 7]), np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32))
     _, ids = index.search(np.array([[1, 0]], dtype=np.float32), 3)
     assert ids.tolist() == [[3, 9, 7]]
+
+
+def test_a_library_that_changes_faiss_changes_nothing_here() -> None:
+    """pytorch-metric-learning loads this module, which replaces methods of every index."""
+    importlib.import_module("faiss.contrib.torch_utils")
+    index = FlatIndex(2)
+    index.add(np.array([9, 3, 7]), np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32))
+    scores, ids = index.search(np.array([[1, 0]], dtype=np.float32), 3, among=np.array([7, 9]))
+    assert (ids.tolist(), scores.tolist()) == ([[9, 7]], [[1, 0]])
+    index.remove(np.array([9]))
+    assert index.ids.tolist() == [3, 7]
+    with pytest.raises(ValueError, match="queries of 3 numbers"):
+        index.search(np.zeros((1, 3), dtype=np.float32), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -78,6 +78,13 @@ class FlatIndex:
             selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
             parameters = faiss.SearchParameters()
             parameters.sel = selector
-        scores, ids = self._faiss.search(np.ascontiguousarray(queries), k, params=parameters)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        scores, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+        if queries.shape[1] != self._faiss.d:  # what is called next would read beyond them
+            raise ValueError(f"queries of {queries.shape[1]} numbers meet vectors of {self._faiss.d}")
+        asked, nearness, found = (faiss.swig_ptr(of) for of in (queries, scores, ids))
+        # Not `search`: faiss.contrib.torch_utils, which other libraries load, has one without parameters in its place.
+        index: Any = self._faiss
+        index.search_c(len(queries), asked, k, nearness, found, parameters)
         order = np.lexsort((ids, -scores), axis=1)
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
