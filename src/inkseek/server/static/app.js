@@ -175,7 +175,8 @@ function search(when) {
   }
   const folder = part("folder").value;
   const asked = query;
-  const question = () => asked.question({ k: K, ...(folder && { folder }) });
+  // Asked when the pause is over: what was drawn may have been taken back by then.
+  const question = () => (asked.isEmpty ? null : asked.question({ k: K, ...(folder && { folder }) }));
   if (when === "soon") questions.askSoon(question);
   else questions.askNow(question);
 }

@@ -50,9 +50,11 @@ export class Questions extends EventTarget {
 
   async askNow(question) {
     this.drop();
+    const asked = question();
+    if (!asked) return;
     const controller = (this.#current = new AbortController());
     this.dispatchEvent(new Event("asked"));
-    const [url, options] = question();
+    const [url, options] = asked;
     let name, detail;
     try {
       [name, detail] = ["answer", await ask(url, { ...options, signal: controller.signal })];
