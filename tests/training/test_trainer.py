@@ -295,6 +295,8 @@ def test_a_learned_margin_goes_on_too_and_is_in_the_bundle(tiny_quickdraw: Path,
         assert model.margin is not None
         for name, value in model.margin.state_dict().items():
             assert torch.equal(value, state["objective"][f"parts.quadruplet.margin.{name}"])
+    trained = train(recipe(tiny_quickdraw, *more), tmp_path / "whole", name="x", resume=True, reporter=Watcher())
+    assert not any(module._forward_pre_hooks for module in trained.embedder.modules()), "nothing listens any more"
     (logged,) = (row for row in read_log(tmp_path / "whole" / "log.jsonl") if "loss" in row)
     assert logged["meta.skipped"] == 0
     assert 0.05 < logged["quadruplet.margin.min"] <= logged["quadruplet.margin"] <= logged["quadruplet.margin.max"] < 1

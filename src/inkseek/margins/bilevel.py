@@ -97,6 +97,10 @@ class Bilevel:
         self.draws = Draws(seed)
         self.taken = self.skipped = 0
 
+    def due(self, step: int) -> bool:
+        """Whether training step `step`, from 1, begins with a bilevel step: each `every`-th does, from the first on."""
+        return (step - 1) % self.settings.every == 0
+
     def step(self, features: Batch) -> MetaStep | None:
         """Take a step on a whole batch.
 

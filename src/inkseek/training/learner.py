@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +74,6 @@ class Learner:
             on = [processes.device] if processes.device.type == "cuda" else None
             self._network = DistributedDataParallel(self._network, on, broadcast_buffers=self.live_batchnorm)
         self._normalise = plan.model.normalise
-        # What the head reads, kept for the bilevel step, whatever wraps the network and however it is parted.
-        self._features: list[Tensor] = []
-        if plan.bilevel is not None:
-            self.embedder.head.register_forward_pre_hook(lambda _, inputs: self._features.append(inputs[0].detach()))
         self._classes = np.unique(plan.training.labels)
         anchors, size = plan.batches.anchors, plan.batches.size
         self._even = anchors % processes.world == 0 and (size - anchors) % processes.world == 0
@@ -99,27 +97,27 @@ class Learner:
             inputs = self._normalise(inputs).to(torch.float64 if self.exact else torch.float32)
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         gathered: list[Batch] = []
+        bilevel = self.plan.bilevel
         meta: MetaStep | None = None
-        self._features.clear()
 
         def loss_of(embeddings: Tensor) -> Tensor:
             nonlocal meta
             gathered.append(gather(self._batch(embeddings, read), even=self._even))
-            if self.plan.bilevel is not None and recipe.meta is not None and (step - 1) % recipe.meta.every == 0:
-                features = gather(self._batch(torch.cat(self._features), read), even=self._even)
-                meta = self.plan.bilevel.step(features)
+            if bilevel is not None and bilevel.due(step):
+                meta = bilevel.step(gather(self._batch(torch.cat(features), read), even=self._even))
             loss: Tensor = self.objective(gathered[0])
             return loss
 
         self.optimiser.zero_grad(set_to_none=True)
-        loss = backward(
-            self._network,
-            inputs,
-            loss_of,
-            parts=recipe.batch.parts,
-            embed=self._embed,
-            reseed=lambda part: _reseed(recipe.seed, step, self.processes.rank, part),
-        )
+        with _reads(self.embedder.head) as features:
+            loss = backward(
+                self._network,
+                inputs,
+                loss_of,
+                parts=recipe.batch.parts,
+                embed=self._embed,
+                reseed=lambda part: _reseed(recipe.seed, step, self.processes.rank, part),
+            )
         length = None if recipe.optim.clip is None else clip(self.optimiser, recipe.optim.clip)
         self.optimiser.step()
         self.ema.update(self.embedder)
@@ -172,6 +170,14 @@ class Learner:
 
     def _tensor(self, values: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
         return torch.from_numpy(values).to(self.processes.device, non_blocking=True)
+
+
+@contextmanager
+def _reads(head: nn.Module) -> Iterator[list[Tensor]]:
+    """Give what the head reads meanwhile, a tensor a pass, whatever wraps it and however the batch is parted."""
+    seen: list[Tensor] = []
+    with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())):
+        yield seen
 
 
 def _reseed(*numbers: int) -> None:
