@@ -22,7 +22,8 @@ from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Records, Vectors
 from inkseek.gallery.copying import copy_gallery
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.milvus import IndexKind, MilvusCollection, MilvusStore
+from inkseek.gallery.milvus import IndexKind, MilvusCollection
+from inkseek.gallery.milvus_store import MilvusStore
 from inkseek.gallery.search import Gallery, open_gallery
 from inkseek.gallery.store import Content, Entry, ModelRecord, Stamp
 from inkseek.models.bundle import Model
@@ -187,7 +188,9 @@ def test_is_there_again_after_closing_and_another_model_is_refused(
 
 def _open_elsewhere(place: MilvusCollection) -> None:
     code = (
-        "import sys; from inkseek.gallery.milvus import MilvusCollection, MilvusStore\n"
+        "import sys\n"
+        "from inkseek.gallery.milvus import MilvusCollection\n"
+        "from inkseek.gallery.milvus_store import MilvusStore\n"
         "try: MilvusStore(MilvusCollection(sys.argv[1]))\n"
         "except Exception as error: sys.exit(f'{type(error).__name__} {error}')"
     )
@@ -247,7 +250,7 @@ def entry(path: Path, number: int, vector: Vectors, thumbnail: bytes = b"jpeg") 
 
 
 def test_two_paths_that_meet_in_one_id_are_both_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inkseek.gallery.milvus._slots", lambda text: [7, 8, 9, 10])
+    monkeypatch.setattr("inkseek.gallery.milvus_store.slots_of", lambda text: [7, 8, 9, 10])
     paths = [Path("/a.png"), Path("/b.png"), Path("/c.png")]
     vector = np.array([1, 0], dtype=np.float32)
     with closing(MilvusStore(MilvusCollection(str(tmp_path / "g.db")))) as store:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from inkseek.evaluation.plots import INK, STYLE
 from inkseek.metrics.significance import t_interval
+from inkseek.studies.measures import BATCH_VARIANCE, DENSITY
 from inkseek.studies.outcome import Outcome
 
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
@@ -71,6 +72,67 @@ def bars(axes: Axes, outcome: Outcome, rows: Sequence[str], figure: str, *, scal
     axes.set_ylim(-0.6, len(rows) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"{figure}{', %' if scale == 100 else ''}: mean, 95 % interval over seeds, and each seed")
+
+
+def bar_panels(
+    outcome: Outcome, panels: Sequence[tuple[str, str, float]], *, width: float, above: float, each: float
+) -> Figure:
+    """Draw every row's figures as `bars` do, a panel a figure, the rows named at the left.
+
+    Args:
+        outcome: what was found.
+        panels: of each the figure, its title, and what it is multiplied with.
+        width: of the whole, in inches.
+        above: height in inches beside that of the rows.
+        each: height of a row.
+    """
+    with style():
+        figure, axes = canvas(width, above + each * len(outcome.rows), columns=len(panels))
+        for at, (name, title, scale) in zip(axes, panels, strict=True):
+            bars(at, outcome, outcome.rows, name, scale=scale)
+            at.set_title(title)
+        for at in axes[1:]:
+            at.set_yticklabels([])
+        return figure
+
+
+def line_panels(outcome: Outcome, panels: Sequence[tuple[str, str, str, float]]) -> Figure:
+    """Draw every row's series as `lines` do, a panel a series.
+
+    Args:
+        outcome: what was found.
+        panels: of each the series, its title, the label of y, and what y is multiplied with.
+    """
+    with style():
+        figure, axes = canvas(10.0, 3.6, columns=len(panels))
+        for at, (name, title, label, scale) in zip(axes, panels, strict=True):
+            lines(at, outcome, dict.fromkeys(outcome.rows, name), scale=scale)
+            at.set_title(title)
+            at.set_ylabel(label)
+        return figure
+
+
+def densities(axes: Axes, outcome: Outcome, rows: Sequence[str], letter: str) -> None:
+    """Plot the density of relative distances that each row leaves, mean over seeds."""
+    for place, row in enumerate(rows):
+        curves = outcome.curves(row, DENSITY)
+        colour, line = PALETTE[place], LINES[place % len(LINES)]
+        axes.plot(curves[0][0], np.mean([y for _, y in curves], axis=0), line, color=colour, label=row)
+    axes.set_title(f"{letter}  Relative distances of the test set")
+    axes.set_xlabel("D = d(a,p) - d(a,n), cosine distance")
+    axes.set_ylabel("density, per unit of D")
+
+
+def batch_variances(axes: Axes, outcome: Outcome, rows: Sequence[str], letter: str) -> None:
+    """Plot how the variance of relative distances in batches is distributed under each row, all seeds together."""
+    for place, row in enumerate(rows):
+        values = np.concatenate([y for _, y in outcome.curves(row, BATCH_VARIANCE)])
+        colour, line = PALETTE[place], LINES[place % len(LINES)]
+        axes.hist(values, bins=30, histtype="step", density=True, color=colour, linestyle=line, label=row)
+        axes.axvline(float(values.mean()), color=colour, linestyle=line, linewidth=1)
+    axes.set_title(f"{letter}  Variance in batches; upright lines: means")
+    axes.set_xlabel("variance of D in a batch of 30 x 4")
+    axes.set_ylabel("density")
 
 
 def lines(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from inkseek.studies import drawing
 from inkseek.studies.claims import FallsWith
 from inkseek.studies.grounds import BASES, TRIALS, table1_rows
-from inkseek.studies.measures import BATCH_VARIANCE, DENSITY, VARIANCE, variances
+from inkseek.studies.measures import BATCH_VARIANCE, VARIANCE, variances
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
 
@@ -27,24 +27,10 @@ def _claims(rows: tuple[Row, ...]) -> tuple[FallsWith, ...]:
 
 def _draw(outcome: Outcome) -> Figure:
     alone = [row for row in outcome.finished() if row.rpartition(": ")[2] in _BASES]
-    colours = drawing.colours(alone)
     with drawing.style():
         figure, axes = drawing.canvas(11.0, 3.4, columns=3)
-        for place, row in enumerate(alone):
-            curves = outcome.curves(row, DENSITY)
-            x, y = curves[0][0], np.mean([y for _, y in curves], axis=0)
-            axes[0].plot(x, y, drawing.LINES[place % 4], color=colours[row], label=row)
-            values = np.concatenate([y for _, y in outcome.curves(row, BATCH_VARIANCE)])
-            axes[1].hist(
-                values, bins=30, histtype="step", linestyle=drawing.LINES[place % 4], color=colours[row], density=True
-            )
-            axes[1].axvline(values.mean(), color=colours[row], linewidth=1, linestyle=drawing.LINES[place % 4])
-        axes[0].set_title("a  Relative distances of the test set")
-        axes[0].set_xlabel("D = d(a,p) - d(a,n), cosine distance")
-        axes[0].set_ylabel("density, per unit of D")
-        axes[1].set_title("b  Variance in batches; upright lines: means")
-        axes[1].set_xlabel("variance of D in a batch of 30 x 4")
-        axes[1].set_ylabel("density")
+        drawing.densities(axes[0], outcome, alone, "a")
+        drawing.batch_variances(axes[1], outcome, alone, "b")
         widest = max([*(v for row in outcome.rows for v in outcome.values(row, VARIANCE).values()), 1e-9])
         for row in outcome.finished():
             figures = {name: list(outcome.values(row, name).values()) for name in ("NMI", "F1", VARIANCE)}

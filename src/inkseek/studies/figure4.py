@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
 from inkseek.studies.claims import Lower
 from inkseek.studies.grounds import BASES, TRIALS, full_row, small_row
-from inkseek.studies.measures import BATCH_VARIANCE, DENSITY, VARIANCE, variances
+from inkseek.studies.measures import BATCH_VARIANCE, VARIANCE, variances
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
 
@@ -21,19 +20,8 @@ def _claims(rows: tuple[Row, Row]) -> tuple[Lower, ...]:
 def _draw(outcome: Outcome) -> Figure:
     with drawing.style():
         figure, axes = drawing.canvas(8.0, 3.2, columns=2)
-        for place, row in enumerate(outcome.finished()):
-            colour, line = drawing.PALETTE[place], drawing.LINES[place]
-            values = np.concatenate([y for _, y in outcome.curves(row, BATCH_VARIANCE)])
-            axes[0].hist(values, bins=30, histtype="step", density=True, color=colour, linestyle=line, label=row)
-            axes[0].axvline(values.mean(), color=colour, linestyle=line, linewidth=1)
-            curves = outcome.curves(row, DENSITY)
-            axes[1].plot(curves[0][0], np.mean([y for _, y in curves], axis=0), line, color=colour, label=row)
-        axes[0].set_title("a  Variance in batches; upright lines: means")
-        axes[0].set_xlabel("variance of D in a batch of 30 x 4")
-        axes[0].set_ylabel("density")
-        axes[1].set_title("b  Relative distances of the test set")
-        axes[1].set_xlabel("D = d(a,p) - d(a,n), cosine distance")
-        axes[1].set_ylabel("density, per unit of D")
+        drawing.batch_variances(axes[0], outcome, outcome.finished(), "a")
+        drawing.densities(axes[1], outcome, outcome.finished(), "b")
         if outcome.finished():
             axes[0].legend(fontsize=7)
         return figure

@@ -35,18 +35,12 @@ def _rows(recipe: str, every: int) -> tuple[Row, ...]:
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(10.0, 3.6, columns=3)
-        drawing.lines(axes[0], outcome, dict.fromkeys(outcome.rows, _CURVE), scale=100)
-        axes[0].set_title("Recall on classes held out")
-        axes[0].set_ylabel("R@1, %")
-        drawing.lines(axes[1], outcome, dict.fromkeys(outcome.rows, "triplet.variance"))
-        axes[1].set_title("Spread of relative distances")
-        axes[1].set_ylabel("variance of D, squared Euclidean")
-        drawing.lines(axes[2], outcome, dict.fromkeys(outcome.rows, "cosine"))
-        axes[2].set_title("Nearness to collapse")
-        axes[2].set_ylabel("mean cosine of a batch (1: collapsed)")
-        return figure
+    panels = (
+        (_CURVE, "Recall on classes held out", "R@1, %", 100.0),
+        ("triplet.variance", "Spread of relative distances", "variance of D, squared Euclidean", 1.0),
+        ("cosine", "Nearness to collapse", "mean cosine of a batch (1: collapsed)", 1.0),
+    )
+    return drawing.line_panels(outcome, panels)
 
 
 _CLAIMS = (

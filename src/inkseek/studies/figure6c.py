@@ -33,18 +33,12 @@ def _full() -> tuple[Row, ...]:
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(10.0, 3.6, columns=3)
-        drawing.lines(axes[0], outcome, dict.fromkeys(outcome.rows, _CURVE), scale=100)
-        axes[0].set_title("Recall on classes held out")
-        axes[0].set_ylabel("R@1, %")
-        drawing.lines(axes[1], outcome, dict.fromkeys(outcome.rows, "triplet.active"), scale=100)
-        axes[1].set_title("Triplets that still push")
-        axes[1].set_ylabel("share of active triplets of a batch, %")
-        drawing.lines(axes[2], outcome, dict.fromkeys(outcome.rows, "triplet.variance"))
-        axes[2].set_title("Spread of relative distances")
-        axes[2].set_ylabel("variance of D, squared Euclidean")
-        return figure
+    panels = (
+        (_CURVE, "Recall on classes held out", "R@1, %", 100.0),
+        ("triplet.active", "Triplets that still push", "share of active triplets of a batch, %", 100.0),
+        ("triplet.variance", "Spread of relative distances", "variance of D, squared Euclidean", 1.0),
+    )
+    return drawing.line_panels(outcome, panels)
 
 
 _CLAIMS = (

@@ -94,14 +94,11 @@ def _claims(prefix: str) -> tuple[Better, ...]:
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(11.0, 0.6 + 0.35 * len(outcome.rows), columns=2)
-        for at, metric, scale in zip(axes, ("mAP@all", "quadruplet.margin, last"), (100.0, 1.0), strict=True):
-            drawing.bars(at, outcome, outcome.rows, metric, scale=scale)
-        axes[0].set_title("On unseen classes")
-        axes[1].set_title("Mean margin of the last batch, where it is learned")
-        axes[1].set_yticklabels([])
-        return figure
+    panels = (
+        ("mAP@all", "On unseen classes", 100.0),
+        ("quadruplet.margin, last", "Mean margin of the last batch, where it is learned", 1.0),
+    )
+    return drawing.bar_panels(outcome, panels, width=11.0, above=0.6, each=0.35)
 
 
 def _study(name: str, recipe: str, data: str, full: Sequence[tuple[str, str]], note: str) -> Study:

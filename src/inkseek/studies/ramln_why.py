@@ -47,14 +47,11 @@ def _rows(recipe: str) -> tuple[Row, ...]:
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(11.0, 0.6 + 0.35 * len(outcome.rows), columns=2)
-        for at, metric, scale in zip(axes, _METRICS, (100.0, 1.0), strict=False):
-            drawing.bars(at, outcome, outcome.rows, metric, scale=scale)
-        axes[0].set_title("On unseen classes")
-        axes[1].set_title("Mean margin of the last batch")
-        axes[1].set_yticklabels([])
-        return figure
+    panels = (
+        ("mAP@all", "On unseen classes", 100.0),
+        ("quadruplet.margin, last", "Mean margin of the last batch", 1.0),
+    )
+    return drawing.bar_panels(outcome, panels, width=11.0, above=0.6, each=0.35)
 
 
 _CLAIMS = (

@@ -13,13 +13,8 @@ _METRICS = ("R@1", "R@2", "R@4", "R@8", "NMI", "F1")
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(11.0, 0.6 + 0.3 * len(outcome.rows), columns=2)
-        for at, metric in zip(axes, ("R@1", "NMI"), strict=True):
-            drawing.bars(at, outcome, outcome.rows, metric)
-            at.set_title(f"{metric} on unseen classes")
-        axes[1].set_yticklabels([])
-        return figure
+    panels = [(metric, f"{metric} on unseen classes", 100.0) for metric in ("R@1", "NMI")]
+    return drawing.bar_panels(outcome, panels, width=11.0, above=0.6, each=0.3)
 
 
 STUDY = Study(

@@ -62,13 +62,8 @@ def _claims(prefix: str) -> tuple[Better, ...]:
 
 
 def _draw(outcome: Outcome) -> Figure:
-    with drawing.style():
-        figure, axes = drawing.canvas(10.0, 0.9 + 0.35 * len(outcome.rows), columns=2)
-        for at, metric in zip(axes, ("R@1", "NMI"), strict=True):
-            drawing.bars(at, outcome, outcome.rows, metric)
-            at.set_title(f"{metric} on unseen classes")
-        axes[1].set_yticklabels([])
-        return figure
+    panels = [(metric, f"{metric} on unseen classes", 100.0) for metric in ("R@1", "NMI")]
+    return drawing.bar_panels(outcome, panels, width=10.0, above=0.9, each=0.35)
 
 
 _SHOWN: Mapping[Scale, tuple[str, ...]] = {"small": _METRICS, "full": _METRICS}
