@@ -147,6 +147,8 @@ def test_settings_become_modules() -> None:
         ({"kind": "relations"}, "did you mean 'relation'"),
         ({"kind": "relation", "memmory": "lrua"}, "unknown key 'margin.memmory'; did you mean 'memory'"),
         ({"kind": "relation", "memory": "lru"}, "margin.memory: "),
+        ({"kind": "relation", "memory": {"kind": "lrua", "slot": 3}}, "'margin.memory.slot'; did you mean 'slots'"),
+        ({"kind": "relation", "memory": {"kind": "class", "keep": 1}}, "margin.memory.keep: "),
         ({"kind": "scalar", "start": 0.01}, "starts at 0.01, not between 0.05 and 1.0"),
         ({"kind": "relation", "smallest": 1, "largest": 0.5}, "write the smaller number first"),
         ({"kind": "anchor", "scale": -1}, "margin.scale: "),

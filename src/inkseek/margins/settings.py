@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from inkseek.errors import InkseekError, nearest
+from inkseek.errors import InkseekError, first_problem, nearest
 from inkseek.margins.anchor import AnchorMargin
 from inkseek.margins.class_memory import ClassMemory
 from inkseek.margins.interval import Interval
@@ -148,13 +148,7 @@ def margin_settings(term: str, given: Mapping[str, Any]) -> MarginSettings:
     try:
         return _KINDS[kind].model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(("margin", *(str(part) for part in first["loc"])))
-        if first["type"] == "extra_forbidden":
-            known = _KINDS[kind].model_fields
-            raise InkseekError(f"{term}: unknown key {key!r}{nearest(str(first['loc'][-1]), known)}") from None
-        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        raise InkseekError(f"{term}: {key}: {reason[0].lower()}{reason[1:]}") from None
+        raise InkseekError(f"{term}: {first_problem(error, _KINDS[kind], 'margin')}") from None
 
 
 def with_margins(

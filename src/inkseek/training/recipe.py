@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkseek.datasets.catalogue import DATASETS
-from inkseek.errors import InkseekError, nearest
+from inkseek.errors import InkseekError, first_problem, nearest
 from inkseek.images.augmentation import Augmentation
 from inkseek.losses.catalogue import build_objective
 from inkseek.margins.bilevel import bilevel_term
@@ -250,7 +250,7 @@ def check_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        raise InkseekError(f"{where}: {_first_line(error)}") from None
+        raise InkseekError(f"{where}: {first_problem(error, Recipe)}") from None
     if recipe.data.name not in DATASETS:
         raise InkseekError(
             f"{where}: data.name: no data set is named {recipe.data.name!r}{nearest(recipe.data.name, DATASETS)}"
@@ -325,25 +325,3 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(here, dict):
             raise InkseekError(f"--set {override}: {part} is a single value and has no keys of its own")
     here[last] = value
-
-
-def _first_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(path[-1], _keys_at(path[:-1]))}"
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}"
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
-
-
-def _keys_at(path: Sequence[str]) -> list[str]:
-    part: Any = Recipe
-    for name in path:
-        field = next(f for key, f in part.model_fields.items() if name in (key, f.alias))
-        options = [field.annotation, *get_args(field.annotation)]
-        part = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
-    return [field.alias or key for key, field in part.model_fields.items()]
