@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -59,3 +60,22 @@ def test_the_findings_quote_verdicts_as_they_are() -> None:
         with (RESULTS / folder / "verdicts.csv").open(encoding="utf-8", newline="") as stream:
             known = [page.quote(row) for row in csv.DictReader(stream)]
         assert (says, difference, interval, count, verdict) in known, (folder, says)
+
+
+def test_the_table_of_ramln_is_what_the_runs_say() -> None:
+    """Means over seeds; the margin is that of the last batch where it is learned, else the one that was chosen."""
+    text = (REPOSITORY / "docs" / "ramln.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| row \|.*\n\|---.*\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    shown = {
+        name: cells for name, *cells in ([c.strip() for c in line[1:-1].split("|")] for line in table.splitlines())
+    }
+    expected: dict[str, list[str]] = {}
+    for study in ("ramln-margin", "ramln-margin-emoji"):
+        rows = read_rows(RESULTS / f"{study}-small" / "runs.csv")
+        for name in dict.fromkeys(row["row"] for row in rows):
+            own = [row for row in rows if row["row"] == name]
+            found = 100 * mean(float(row["mAP@all"]) for row in own)
+            margins = [float(row["quadruplet.margin, last"]) for row in own if row["quadruplet.margin, last"]]
+            margins += [float(value) for value in re.findall(r"quadruplet\.margin=([\d.]+)", own[0]["settings"])]
+            expected.setdefault(name, []).extend([f"{found:.1f}", f"{mean(margins):.2f}" if margins else ""])
+    assert shown == expected
