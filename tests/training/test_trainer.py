@@ -20,7 +20,7 @@ import torch
 
 from inkseek.datasets.records import pseudo_unseen
 from inkseek.errors import InkseekError
-from inkseek.models.bundle import load
+from inkseek.models.bundle import Model, load
 from inkseek.training.checkpoint import Checkpoints
 from inkseek.training.log import read_log
 from inkseek.training.plan import Plan
@@ -73,6 +73,16 @@ def run(root: Path, folder: Path, *more: str, resume: bool = False, stop_after: 
     watcher = Watcher(stop_after)
     train(recipe(root, *more), folder, name="quickdraw-rdvc", resume=resume, reporter=watcher)
     return watcher
+
+
+def whole_and_stopped(root: Path, folder: Path, *more: str) -> Model:
+    """Run in `whole` at once, and in `stopped` with a stop on the way; the weights are the same. Return the first's."""
+    model = train(recipe(root, *more), folder / "whole", name="x", resume=False, reporter=Watcher())
+    with pytest.raises(Interrupted):
+        run(root, folder / "stopped", *more, stop_after=4)
+    run(root, folder / "stopped", *more, resume=True)
+    assert same(folder / "whole", folder / "stopped")
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -254,11 +264,7 @@ def test_what_the_objective_has_learned_goes_on_too(tiny_quickdraw: Path, tmp_pa
         "optim.lr.objective=0.1",
         "validate.on=none",
     )
-    run(tiny_quickdraw, tmp_path / "whole", *more)
-    with pytest.raises(Interrupted):
-        run(tiny_quickdraw, tmp_path / "stopped", *more, stop_after=4)
-    run(tiny_quickdraw, tmp_path / "stopped", *more, resume=True)
-    assert same(tmp_path / "whole", tmp_path / "stopped")
+    whole_and_stopped(tiny_quickdraw, tmp_path, *more)
     states = []
     for name in ("whole", "stopped"):
         read = Checkpoints(tmp_path / name / "checkpoints").read()
@@ -281,11 +287,8 @@ def test_a_learned_margin_goes_on_too_and_is_in_the_bundle(tiny_quickdraw: Path,
         "meta={every: 2, inner_rate: 5.0, lr: 0.05}",
         "validate.on=none",
     )
-    run(tiny_quickdraw, tmp_path / "whole", *more)
-    with pytest.raises(Interrupted):
-        run(tiny_quickdraw, tmp_path / "stopped", *more, stop_after=4)
-    run(tiny_quickdraw, tmp_path / "stopped", *more, resume=True)
-    assert same(tmp_path / "whole", tmp_path / "stopped")
+    trained = whole_and_stopped(tiny_quickdraw, tmp_path, *more)
+    assert not any(module._forward_pre_hooks for module in trained.embedder.modules()), "nothing listens any more"
     read = Checkpoints(tmp_path / "whole" / "checkpoints").read()
     assert read is not None
     state = read[0]
@@ -295,8 +298,6 @@ def test_a_learned_margin_goes_on_too_and_is_in_the_bundle(tiny_quickdraw: Path,
         assert model.margin is not None
         for name, value in model.margin.state_dict().items():
             assert torch.equal(value, state["objective"][f"parts.quadruplet.margin.{name}"])
-    trained = train(recipe(tiny_quickdraw, *more), tmp_path / "whole", name="x", resume=True, reporter=Watcher())
-    assert not any(module._forward_pre_hooks for module in trained.embedder.modules()), "nothing listens any more"
     (logged,) = (row for row in read_log(tmp_path / "whole" / "log.jsonl") if "loss" in row)
     assert logged["meta.skipped"] == 0
     assert 0.05 < logged["quadruplet.margin.min"] <= logged["quadruplet.margin"] <= logged["quadruplet.margin.max"] < 1
