@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from inkseek.metrics.significance import t_interval
 from inkseek.studies import drawing
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import MARGINS, PAIRS_NOTES, SKETCH_RATES, TRIALS, objective
+from inkseek.studies.grounds import MARGINS, PAIRS_NOTES, PAIRS_RATES, TRIALS, objective
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Scale, Study
 
@@ -35,7 +35,7 @@ def _small() -> tuple[Row, ...]:
         _name(0),
         "studies/emoji-head",
         (_terms(0, None),),
-        {"objective.triplet.margin": MARGINS, "optim.lr.head": SKETCH_RATES},
+        {"objective.triplet.margin": MARGINS, "optim.lr.head": PAIRS_RATES},
     )
     weights = sorted({*_WEIGHTS, *_SMALLER} - {0.0})
     return none, *(Row(_name(of), "studies/emoji-head", (_terms(of, None),), like=_name(0)) for of in weights)

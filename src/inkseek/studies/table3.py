@@ -9,24 +9,24 @@ from matplotlib.figure import Figure
 
 from inkseek.studies import drawing, published
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import MARGINS, RATIOS, SKETCH_RATES, TRIALS, objective
+from inkseek.studies.grounds import MARGINS, PAIRS_RATES, RATIOS, SKETCH_RATES, TRIALS, objective
 from inkseek.studies.outcome import Outcome
 from inkseek.studies.study import Row, Study
 
 _ACCURACY = "Acc@1 (class gallery)"
 _NETWORKS = {"InceptionV3": "inception-v3", "PVT": "pvt", "ViT": "vit", "CLIP ViT": "clip-vit"}
-# Data -> (recipe, level, what it is judged by).
+# Data -> (recipe, level, rates, what it is judged by).
 _SETS = {
-    "emoji": ("studies/emoji-head", "instance", _ACCURACY),
-    "Sketchy, 5 classes": ("studies/sketchy-head", "instance", _ACCURACY),
-    "QuickDraw to photos": ("studies/quickdraw-head", "category", "mAP@all"),
+    "emoji": ("studies/emoji-head", "instance", PAIRS_RATES, _ACCURACY),
+    "Sketchy, 5 classes": ("studies/sketchy-head", "instance", PAIRS_RATES, _ACCURACY),
+    "QuickDraw to photos": ("studies/quickdraw-head", "category", SKETCH_RATES, "mAP@all"),
 }
 
 
 def _small() -> tuple[Row, ...]:
     rows = []
-    plain: dict[str, Sequence[Any]] = {"objective.triplet.margin": MARGINS, "optim.lr.head": SKETCH_RATES}
-    for name, (recipe, level, _) in _SETS.items():
+    for name, (recipe, level, rates, _) in _SETS.items():
+        plain: dict[str, Sequence[Any]] = {"objective.triplet.margin": MARGINS, "optim.lr.head": rates}
         base = {"triplet": {"level": level}}
         rows += [
             Row(f"{name}: triplet", recipe, (objective(base),), plain),
