@@ -97,7 +97,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def with_few(of: Study, most: int) -> list[str]:
     """Rows that every claim needs the fewest of: the first ones, and those of the last claim."""
     last = of.claims["small"][-1]
-    named = [getattr(last, key) for key in ("better", "lower", "than") if hasattr(last, key)]
+    named = [getattr(last, key) for key in ("better", "lower", "than", "row") if hasattr(last, key)]
     return list(dict.fromkeys([*named, *(row.name for row in of.rows["small"])]))[:most]
 
 
@@ -175,11 +175,11 @@ def test_rows_are_recipes_and_claims_are_of_rows(name: str, scale: Scale, tmp_pa
     for row in of.rows[scale]:
         under = () if row.like is None else chosen[row.like]
         chosen[row.name] = (*under, *(tuning.settings(row.grid, of.budget)[0] if row.grid else ()))
-        digests.add(digest(bench.recipe(row, chosen[row.name])))
+        digests.add((digest(bench.recipe(row, chosen[row.name])), row.measured_on))
     assert len(digests) == len(names)
     for claim in of.claims[scale]:
         rows = getattr(claim, "rows", None) or [
-            getattr(claim, key) for key in ("better", "lower", "than") if hasattr(claim, key)
+            getattr(claim, key) for key in ("better", "lower", "than", "row") if hasattr(claim, key)
         ]
         assert set(rows) <= set(names)
         assert rows

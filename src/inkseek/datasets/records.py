@@ -143,7 +143,7 @@ DATASET_RECORDS: dict[str, DatasetRecord] = {
         licence="OpenMoji CC BY-SA 4.0, Twemoji CC BY 4.0",
         counted="the package versions that the constraints file pins",
         lists=_lists("emoji_seen", "emoji_unseen"),
-        protocols={"unseen": Record(17, 350, 350), "pseudo-unseen": Record(7, 152, 152)},
+        protocols={"unseen": Record(17, 350, 350), "pseudo-unseen": Record(7, 152, 152), "all": Record()},
     ),
     "quickdraw-photo": DatasetRecord(
         title="QuickDraw's drawings to photos of Caltech-101, PACS and Flickr15K (40 / 12 classes)",
@@ -153,7 +153,7 @@ DATASET_RECORDS: dict[str, DatasetRecord] = {
         licence="drawings CC BY 4.0 (Quick, Draw!); photos for research",
         counted="the set itself",
         lists=_lists("quickdraw_photo_seen40", "quickdraw_photo_unseen12"),
-        protocols={"unseen": Record(12, 300, 381), "pseudo-unseen": Record(8, 200, 256)},
+        protocols={"unseen": Record(12, 300, 381), "pseudo-unseen": Record(8, 200, 256), "all": Record()},
         seen_sketches=1_000,
         seen_photos=1_279,
     ),
@@ -192,6 +192,7 @@ DATASET_RECORDS: dict[str, DatasetRecord] = {
         protocols={
             "unseen": Record(21, 12_694, 2_100, (529, 746), (100, 100), _OWN_PHOTO, class_galleries=True),
             "pseudo-unseen": Record(21, None, 2_100, None, (100, 100), _OWN_PHOTO, class_galleries=True),
+            "all": Record(),
         },
         seen_sketches=62_787,
         seen_photos=10_400,

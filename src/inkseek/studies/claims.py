@@ -154,6 +154,31 @@ class BetterByClass:
 
 
 @dataclass(frozen=True)
+class Above:
+    """One row's figure lies above a number, seed by seed.
+
+    Attributes:
+        says: the claim.
+        row: whose figure.
+        figure: which.
+        number: what it should be above.
+        least: the smallest difference that would matter.
+    """
+
+    says: str
+    row: str
+    figure: str
+    number: float
+    least: float
+
+    def judge(self, outcome: Outcome) -> Judgement:
+        """Take each seed's figure less the number."""
+        found = np.array(list(outcome.values(self.row, self.figure).values()))
+        what = f"{self.row} - {self.number:g}"
+        return _judged(self.says, what, self.figure, "seeds", found, np.full(len(found), self.number), self.least)
+
+
+@dataclass(frozen=True)
 class FallsWith:
     """Over rows, one figure falls as another rises: Spearman's correlation, one a seed, below 0.
 

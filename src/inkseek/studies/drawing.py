@@ -174,6 +174,26 @@ def lines(
         axes.legend(loc="best", fontsize=7)
 
 
+def against(axes: Axes, curves: Mapping[str, Mapping[int, Mapping[int, float]]], *, scale: float = 1.0) -> None:
+    """Plot means over seeds against a number, with their 95 % intervals as bands.
+
+    Args:
+        axes: where.
+        curves: line's name -> x -> seed -> y.
+        scale: what y is multiplied with.
+    """
+    for place, (name, points) in enumerate(curves.items()):
+        there = {x: scale * np.array(list(of.values())) for x, of in sorted(points.items()) if of}
+        if not there:
+            continue
+        x, colour = list(there), PALETTE[place]
+        ends = np.array([t_interval(y) if len(y) > 1 else (y[0], y[0]) for y in there.values()])
+        axes.plot(x, [y.mean() for y in there.values()], LINES[place], marker=MARKS[place], color=colour, label=name)
+        axes.fill_between(x, *ends.T, color=colour, alpha=0.12, linewidth=0)
+    if axes.get_lines():
+        axes.legend(loc="best", fontsize=7)
+
+
 def colours(rows: Sequence[str]) -> dict[str, str]:
     """Return a colour for each row."""
     return {row: PALETTE[place % len(PALETTE)] for place, row in enumerate(rows)}

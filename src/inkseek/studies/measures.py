@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from inkseek.evaluation.margins import margins_by_class
 from inkseek.metrics.variance import batch_variances, relative_distances
 from inkseek.studies.study import Measure, Measured
 
@@ -74,6 +75,75 @@ def logged(*keys: str) -> Callable[[Measured], Measure]:
         return Measure({f"{key}, last": points[-1][1] for key, points in there.items()}, there)
 
     return measure
+
+
+PACE = "pictures a second"
+
+
+def pace(measured: Measured) -> Measure:
+    """Take how many pictures a second the run went through, the median over logged steps."""
+    return Measure({PACE: float(np.median([row["images/s"] for row in measured.log if "images/s" in row]))})
+
+
+MARGIN_OF_CLASS = "margin by class"
+MARGIN_SPREAD = "spread of margins"
+MARGIN_AND_MAP = "margin rises as mAP falls"
+
+
+def margins_of_classes(measured: Measured) -> Measure:
+    """Take the learned margins of unseen classes: means by class and domain, their spread, and how they go with mAP.
+
+    Spread and correlation (Spearman's, its sign turned) are over the classes' sketches, which are the queries.
+    """
+    from scipy import stats
+
+    of = measured.evaluation
+    means = {
+        domain: {name: float(values.mean()) for name, values in classes.items()}
+        for domain, classes in margins_by_class(measured.model, of).items()
+    }
+    queries, accuracy = means["sketch"], of.results.per_class()
+    values = list(queries.values())
+    figures = {MARGIN_SPREAD: float(np.std(values))}
+    if figures[MARGIN_SPREAD] > 0:
+        found = stats.spearmanr(values, [accuracy[name]["mAP@all"] for name in queries]).statistic
+        figures[MARGIN_AND_MAP] = -float(found)
+    return Measure(figures, {f"{MARGIN_OF_CLASS}, {domain}": list(by.items()) for domain, by in means.items()})
+
+
+DOMAIN_GAP = "gap between domains"
+
+
+def domain_gap(measured: Measured) -> Measure:
+    """Take the Euclidean distance between the mean sketch and the mean photo of the unseen classes, on the sphere."""
+    of = measured.evaluation
+    apart = of.query_embeddings.mean(axis=0, dtype=np.float64) - of.gallery_embeddings.mean(axis=0, dtype=np.float64)
+    return Measure({DOMAIN_GAP: float(np.linalg.norm(apart))})
+
+
+PLANE = ("t-SNE, across", "t-SNE, up")
+
+
+def plane(measured: Measured) -> Measure:
+    """Take where t-SNE puts queries and gallery, under the first seed: series of `<domain>: <class>` -> coordinate.
+
+    Source:
+        van der Maaten and Hinton, Visualizing data using t-SNE, JMLR 2008; scikit-learn's.
+    """
+    if measured.seed:
+        return Measure()
+    from sklearn.manifold import TSNE
+
+    of = measured.evaluation
+    embeddings = np.concatenate([of.query_embeddings, of.gallery_embeddings])
+    perplexity = min(30.0, (len(embeddings) - 1) / 3)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(embeddings)
+    names = [
+        f"{domain}: {items.classes[label]}"
+        for items in (of.queries, of.gallery)
+        for domain, label in zip(items.domains.tolist(), items.labels.tolist(), strict=True)
+    ]
+    return Measure(series={axis: list(zip(names, places[:, i].tolist(), strict=True)) for i, axis in enumerate(PLANE)})
 
 
 HITS = "hits of query "

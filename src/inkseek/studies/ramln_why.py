@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from inkseek.studies import drawing
 from inkseek.studies.claims import Better
-from inkseek.studies.grounds import objective
 from inkseek.studies.measures import logged
 from inkseek.studies.outcome import Outcome
-from inkseek.studies.study import Row, Scale, Study
+from inkseek.studies.ramln_grounds import LEARNED, MARGIN, RECIPES, RELATION, row
+from inkseek.studies.study import Row, Study
 
-_FIXED, _PLAIN = "fixed margin 0.3", "R, LRUA memory"
+_FIXED, _PLAIN = f"fixed margin {MARGIN:g}", LEARNED
 _METRICS = ("mAP@all", "quadruplet.margin, last", "quadruplet.margin.min, last", "quadruplet.margin.max, last")
 _SETTINGS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "inner rate 0.1": ("{inner_rate: 0.1}", {}, {}),
@@ -31,18 +30,14 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def _row(name: str, recipe: str, meta: str, margin: Any, more: Mapping[str, Any]) -> Row:
-    quadruplet = {"smooth": "softplus", "level": "category", "margin": margin, **more}
-    terms = {"quadruplet": quadruplet, "classification": {"weight": 0.1}}
-    return Row(name, recipe, (objective(terms), f"meta={meta}", "optim.lr.head=0.0001"))
-
-
 def _rows(recipe: str) -> tuple[Row, ...]:
-    relation = {"kind": "relation", "memory": "lrua"}
     return (
-        _row(_FIXED, recipe, "null", 0.3, {}),
-        _row(_PLAIN, recipe, "{inner_rate: 5}", relation, {}),
-        *(_row(name, recipe, meta, relation | margin, more) for name, (meta, margin, more) in _SETTINGS.items()),
+        row(_FIXED, recipe),
+        row(_PLAIN, recipe, RELATION),
+        *(
+            row(name, recipe, {**RELATION, **margin}, meta=meta, **more)
+            for name, (meta, margin, more) in _SETTINGS.items()
+        ),
     )
 
 
@@ -58,14 +53,13 @@ _CLAIMS = (
     Better("A learned margin is better than the fixed one", _PLAIN, _FIXED, "mAP@all"),
     *(Better(f"A learned margin, {name}, is better than the fixed one", name, _FIXED, "mAP@all") for name in _SETTINGS),
 )
-_RECIPES: dict[Scale, str] = {"small": "studies/quickdraw-ramln", "full": "ramln-sketchy-ext-split1"}
 
 STUDY = Study(
     name="ramln-why",
     title="RAMLN's learned margin, one setting at a time",
     says="A margin that the bilevel step teaches is better than a fixed one, whatever the settings that the paper "
     "leaves open.",
-    rows={scale: _rows(recipe) for scale, recipe in _RECIPES.items()},
+    rows={scale: _rows(recipe) for scale, recipe in RECIPES.items()},
     claims={"small": _CLAIMS, "full": _CLAIMS},
     draw=_draw,
     metrics={"small": _METRICS, "full": _METRICS},

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from inkseek.errors import InkseekError
 from inkseek.evaluation.results_csv import COLUMNS, append_row, read_rows
+from inkseek.models.bundle import load
 from inkseek.studies import drawing, page
 from inkseek.studies.outcome import Finished, Outcome
-from inkseek.studies.runs import Bench, digest, environment, measure, protocol_of
+from inkseek.studies.runs import Bench, digest, environment, measure
 from inkseek.studies.series_csv import read_series, write_series
 from inkseek.studies.study import Measured, Row, Scale, Study
 from inkseek.studies.tuning import SEED, choose
@@ -118,6 +119,8 @@ def read_outcome(study: Study, scale: Scale, own: Folder, bench: Bench) -> Outco
     """Read what a study's CSVs hold of its rows."""
     series = read_series(own.series)
     rows = {row.name: row for row in study.rows[scale]}
+    # A recipe that has changed since has a run of its own: the last line of a row and seed counts.
+    latest = {(row["row"], row["seed"]): row for row in read_rows(own.runs)}
     runs = [
         Finished(
             row["row"],
@@ -125,10 +128,10 @@ def read_outcome(study: Study, scale: Scale, own: Folder, bench: Bench) -> Outco
             {name: float(value) for name, value in row.items() if value and name not in (*COLUMNS, *KEYS)},
             series.get((row["row"], row["seed"], row["digest"]), {}),
         )
-        for row in read_rows(own.runs)
+        for row in latest.values()
         if row["row"] in rows
     ]
-    return Outcome(tuple(rows), tuple(runs), lambda row: protocol_of(bench.recipe(rows[row], ())))
+    return Outcome(tuple(rows), tuple(runs), lambda row: bench.protocol(rows[row], bench.recipe(rows[row], ())))
 
 
 class _Desk:
@@ -167,8 +170,9 @@ class _Desk:
             return
         began = time.monotonic()
         folder = self.bench.model(recipe)
-        evaluation = measure(folder, recipe)
-        measured = Measured(evaluation, read_log(folder / "log.jsonl"), seed)
+        model = load(folder)
+        evaluation = measure(model, recipe, self.bench.protocol(row, recipe))
+        measured = Measured(evaluation, read_log(folder / "log.jsonl"), seed, model)
         more = [of(measured) for of in self.study.measures]
         figures = {**evaluation.results.metrics, **{name: v for of in more for name, v in of.figures.items()}}
         results = evaluation.results

@@ -12,7 +12,7 @@ from pathlib import Path
 from inkseek.datasets.protocol import Protocol, open_protocol
 from inkseek.errors import InkseekError
 from inkseek.evaluation.evaluate import Evaluation, evaluate_items
-from inkseek.models.bundle import load
+from inkseek.models.bundle import Model
 from inkseek.models.embedding import Cached
 from inkseek.studies.study import Row
 from inkseek.training.log import read_log
@@ -41,10 +41,25 @@ class Bench:
 
     def recipe(self, row: Row, settings: Sequence[str], *more: str) -> Recipe:
         """Return a row's recipe under the given settings."""
-        overrides = [*row.set, *settings, *more, *self.set]
-        recipe = load_recipe(row.recipe, overrides)
+        return self._at_data(row.recipe, [*row.set, *settings, *more, *self.set])
+
+    def protocol(self, row: Row, recipe: Recipe) -> Protocol:
+        """Open what a row's recipe is measured on; with class galleries where it trains on pairs.
+
+        Raises:
+            InkseekError: what the protocol refuses.
+        """
+        data, name = recipe.data, f"{recipe.data.name}/unseen"
+        if row.measured_on is not None:
+            data = self._at_data(row.measured_on, []).data
+            name = f"{data.name}/all@without={recipe.data.name}"
+        protocol = open_protocol(name, data.root)
+        return replace(protocol, class_galleries=True) if recipe.batch.pairs else protocol
+
+    def _at_data(self, name: str, overrides: Sequence[str]) -> Recipe:
+        recipe = load_recipe(name, overrides)
         if self.data is not None and recipe.data.root is not None:
-            recipe = load_recipe(row.recipe, [*overrides, f"data.root={self.data / recipe.data.root.name}"])
+            recipe = load_recipe(name, [*overrides, f"data.root={self.data / recipe.data.root.name}"])
         return recipe
 
     def figure(self, recipe: Recipe) -> float:
@@ -94,22 +109,15 @@ def digest(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def protocol_of(recipe: Recipe) -> Protocol:
-    """Open the unseen classes of a recipe's data set; with class galleries where it trains on pairs."""
-    protocol = open_protocol(f"{recipe.data.name}/unseen", recipe.data.root)
-    return replace(protocol, class_galleries=True) if recipe.batch.pairs else protocol
-
-
-def measure(folder: Path, recipe: Recipe) -> Evaluation:
-    """Measure a run's model on the unseen classes of its data set.
+def measure(model: Model, recipe: Recipe, protocol: Protocol) -> Evaluation:
+    """Measure a recipe's model on a protocol.
 
     Raises:
         InkseekError: what the protocol refuses.
     """
-    protocol = protocol_of(recipe)
     # A head's backbone is the same in every run, so that its features are worth keeping; another's embeddings are not.
     cached: Cached = "features" if recipe.model.tune == "head" else False
-    return evaluate_items(load(folder), protocol, cached=cached)
+    return evaluate_items(model, protocol, cached=cached)
 
 
 def environment(folder: Path) -> Mapping[str, str]:

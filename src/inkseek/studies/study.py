@@ -9,6 +9,7 @@ from typing import Any, Literal
 from matplotlib.figure import Figure
 
 from inkseek.evaluation.evaluate import Evaluation
+from inkseek.models.bundle import Model
 from inkseek.studies.claims import Claim
 from inkseek.studies.outcome import Outcome
 
@@ -25,6 +26,8 @@ class Row:
         set: overrides, `key.key=value`.
         grid: settings that are chosen on pseudo-unseen classes before: override's key -> values.
         like: the row whose chosen settings this one takes; its own grid comes on top.
+        measured_on: a recipe of another data set: the row is measured on those classes of it that it has not trained
+            on, in the place of its own data set's unseen ones.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Row:
     set: tuple[str, ...] = ()
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     like: str | None = None
+    measured_on: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +46,13 @@ class Measured:
         evaluation: of the kept model on the unseen classes of the row's data set.
         log: what the run logged, a row a step or validation.
         seed: of the run.
+        model: the kept model.
     """
 
     evaluation: Evaluation
     log: Sequence[Mapping[str, float]]
     seed: int
+    model: Model
 
 
 @dataclass(frozen=True)

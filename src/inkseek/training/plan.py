@@ -103,7 +103,7 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
     """
     dataset = open_dataset(recipe.data.name, recipe.data.root)
     validating = recipe.validate_.on != "none"
-    training = dataset.training(hold_out=validating)
+    training = _fewer(dataset.training(hold_out=validating), recipe.data.classes)
     protocol = protocols.protocol_of(dataset, "pseudo-unseen") if validating else None
     batches = make_batches(recipe.batch, dataset, training, recipe.seed)
     torch.manual_seed(recipe.seed)
@@ -130,6 +130,21 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
     if recipe.meta is not None:
         bilevel = Bilevel(objective, model.embedder.head, recipe.meta, seed=recipe.seed)
     return Plan(recipe, dataset, training, protocol, batches, model, objective, bilevel)
+
+
+def _fewer(items: Items, count: int | None) -> Items:
+    """Keep `count` classes of those that the items have, spread evenly over their order; all with None.
+
+    Raises:
+        InkseekError: there are not so many.
+    """
+    if count is None:
+        return items
+    there = np.unique(items.labels)
+    if count > len(there):
+        raise InkseekError(f"data.classes: {count} of {len(there)} classes that can be trained on; give fewer, or null")
+    kept = there[np.linspace(0, len(there) - 1, count).round().astype(int)]
+    return items.of(classes={items.classes[label] for label in kept.tolist()})
 
 
 def make_batches(batch: BatchPart, dataset: Dataset, training: Items, seed: int) -> Batches:

@@ -31,11 +31,15 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """Which data set, where its pictures are, and how large the model sees them."""
+    """Which data set, where its pictures are, and how large the model sees them.
+
+    `classes` trains on so many of the seen classes alone, spread evenly over their list.
+    """
 
     name: str
     root: Path | None = None
     image_size: int = Field(default=128, ge=32, le=1024)
+    classes: int | None = Field(default=None, ge=2)
 
 
 class ModelPart(_Part):
