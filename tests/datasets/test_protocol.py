@@ -77,6 +77,11 @@ def test_across_data_sets_leaves_out_what_was_trained_on(tree: Tree) -> None:
     assert left == {opened.gallery.classes[label] for label in opened.gallery.labels.tolist()}
     assert opened.notes[-1].startswith("across data sets: ")
     assert opened.notes[0].startswith("NON-STANDARD")
+    every = open_protocol("sketchy-fg/all@without=quickdraw-photo", root)
+    known = {"car_(sedan)"}  # its name is `car` there
+    assert {every.queries.classes[label] for label in every.queries.labels.tolist()} == (
+        {*DATASET_RECORDS["sketchy-fg"].seen, *DATASET_RECORDS["sketchy-fg"].unseen} - trained - known
+    )
     with pytest.raises(InkseekError, match="trains on every class"):
         open_protocol("sketchy-ext/split2/pseudo-unseen@without=sketchy-ext/split2", root)
 

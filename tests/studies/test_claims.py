@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from inkseek.studies.claims import Better, BetterByClass, FallsWith, Lower, verdict
+from inkseek.studies.claims import Above, Better, BetterByClass, FallsWith, Lower, verdict
 from inkseek.studies.outcome import Finished, Outcome
 
 
@@ -54,6 +54,16 @@ def test_seeds_that_one_row_lacks_do_not_count() -> None:
     found = Better("", "ours", "base", "R@1").judge(outcome({"ours": [0.7, 0.8], "base": [0.6, 0.7, 0.1]}))
     assert found.count == 2
     assert found.difference == pytest.approx(0.1)
+
+
+def test_above_holds_a_figure_against_a_number() -> None:
+    values = [0.30, 0.34, 0.31]
+    found = Above("", "ours", "R@1", 0.2, least=0.01).judge(outcome({"ours": values}))
+    assert (found.count, found.verdict) == (3, "supported")
+    assert found.difference == pytest.approx(np.mean(values) - 0.2)
+    interval = stats.ttest_1samp(values, 0.2).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low - 0.2, interval.high - 0.2))
+    assert Above("", "ours", "R@1", 0.5, least=0.01).judge(outcome({"ours": values})).verdict == "not supported"
 
 
 @pytest.mark.parametrize("of", [[], [0.7]])

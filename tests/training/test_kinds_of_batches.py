@@ -146,6 +146,19 @@ def test_what_does_not_fit_sketches_and_photos_says_what_does(tiny_quickdraw: Pa
         make_plan(recipe(tiny_quickdraw, "quickdraw-photo", "{classes: 3, photos: 2}"), "x")
 
 
+def test_fewer_classes_are_spread_over_the_seen_ones(tiny_photos: Path) -> None:
+    plan = make_plan(recipe(tiny_photos, "own", "{classes: 2, photos: 2}", "data.classes=3"), "x")
+    every = make_plan(recipe(tiny_photos, "own", "{classes: 2, photos: 2}"), "x").training
+    labels = np.unique(plan.training.labels).tolist()
+    seen = np.unique(every.labels).tolist()
+    assert len(seen) > len(labels) == 3
+    assert {labels[0], labels[-1]} == {seen[0], seen[-1]}
+    for label in labels:
+        assert (plan.training.labels == label).sum() == (every.labels == label).sum()
+    with pytest.raises(InkseekError, match=r"data.classes: 99 of \d+ classes that can be trained on"):
+        make_plan(recipe(tiny_photos, "own", "{classes: 2, photos: 2}", "data.classes=99"), "x")
+
+
 STILL = "augment={flip: 0, rotation: 0, scale: 1, stroke: 0, colour: 0, grey: 0}"
 
 
