@@ -22,7 +22,7 @@ def test_the_average_follows_its_formula() -> None:
         with torch.no_grad():
             linear.weight.add_(1.0)
             running(norm).add_(1.0)
-        ema.update(module)
+        ema.update()
         decay = min(0.9, (1 + t) / (10 + t))
         expected = decay * expected + (1 - decay) * linear.weight.detach()
     torch.testing.assert_close(ema.state["0.weight"], expected)
@@ -34,5 +34,18 @@ def test_decay_zero_is_the_weights_themselves() -> None:
     ema = EMA(module, 0.0)
     with torch.no_grad():
         module.weight.mul_(3)
-    ema.update(module)
+    ema.update()
     assert torch.equal(ema.state["weight"], module.weight)
+
+
+def test_what_does_not_learn_stays() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    module[0].requires_grad_(False)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    ema = EMA(module, 0.5)
+    with torch.no_grad():
+        module[1].weight.add_(1.0)
+    ema.update()
+    assert ema.state.keys() == before.keys()
+    assert torch.equal(ema.state["0.weight"], before["0.weight"])
+    torch.testing.assert_close(ema.state["1.weight"], before["1.weight"] + 0.9)

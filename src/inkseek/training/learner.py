@@ -91,7 +91,8 @@ class Learner:
         """Take step number `step`, from 1, on this process's share of the batch."""
         recipe = self.recipe
         set_rates(self.optimiser, schedule(recipe.optim, step - 1))
-        set_train_mode(self.embedder, recipe.model.tune, recipe.model.batchnorm)
+        if not self.embedder.training:  # a measurement came between, or this is the first step
+            set_train_mode(self.embedder, recipe.model.tune, recipe.model.batchnorm)
         inputs = read.inputs.to(self.processes.device, non_blocking=True)
         if not self.plan.on_features:
             inputs = self._normalise(inputs).to(torch.float64 if self.exact else torch.float32)
@@ -120,7 +121,7 @@ class Learner:
             )
         length = None if recipe.optim.clip is None else clip(self.optimiser, recipe.optim.clip)
         self.optimiser.step()
-        self.ema.update(self.embedder)
+        self.ema.update()
         for module in self.objective.modules():
             if isinstance(module, RelationNetwork):
                 module.remember(gathered[0])
