@@ -123,10 +123,11 @@ def summary(plan: Plan) -> Table:
     pictures = f"{photos} photos" if plan.dataset.one_domain else f"{sketches} sketches, {photos} photos"
     table.add_row("data", f"{plan.dataset.name}: {classes} classes, {pictures}")
     table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
+    crop = f", cut out of {recipe.data.resize}" if recipe.data.resize else ""
     table.add_row(
         "model",
-        f"{recipe.model.backbone} at {recipe.data.image_size} px, {plan.model.embedder.dim} numbers an embedding, "
-        f"{plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
+        f"{recipe.model.backbone} at {recipe.data.image_size} px{crop}, {plan.model.embedder.dim} numbers an "
+        f"embedding, {plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
         f"BatchNorm {recipe.model.batchnorm})"
         + (", head dropped after training" if recipe.model.head == "dropped" else ""),
     )
