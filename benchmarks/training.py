@@ -6,9 +6,10 @@
 last step. Forward and backward are those of network and objective on a batch that is there already; decoding is reading
 the same batches, each picture for the first time, and augmenting them.
 
-Beside it, on pixels that are there: a plain loop of torch with pytorch-metric-learning's triplet loss, and one with
-sentence-transformers' in-batch negatives over as many (sketch, photo) pairs; and the batch in four parts, as
-`batch.parts` and as sentence-transformers' cached loss. Peak memory is the operating system's, a process each.
+Beside it, on pixels that are there, a plain loop of torch with pytorch-metric-learning's triplet loss. Peak memory is the
+operating system's, a process each. `--memory` measures that alone, and needs no quiet machine, of a loop with
+sentence-transformers' in-batch negatives over as many (sketch, photo) pairs, and of the batch in four parts, as
+`batch.parts` and as sentence-transformers' cached loss.
 """
 
 from __future__ import annotations
@@ -180,6 +181,8 @@ PARTS: dict[str, Callable[[Recipe], float]] = {
     "forward and backward": forward_backward,
     "decoding": decoding,
     "plain loop, pytorch-metric-learning": plain,
+}
+PEERS: dict[str, Callable[[Recipe], float]] = {
     "plain loop, sentence-transformers, pairs": pairs,
     f"inkseek train, in {PIECES} parts": loop_in_parts,
     f"plain loop, sentence-transformers, cached pairs, in {PIECES} parts": lambda recipe: pairs(recipe, cached=True),
@@ -224,13 +227,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("../shared/data/quickdraw_photo"))
     parser.add_argument("--out", type=Path, help="append rows to this CSV of results")
-    parser.add_argument("--peak", choices=list(PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help="measure the peers' peak memory, and nothing else")
+    parser.add_argument("--peak", choices=[*PARTS, *PEERS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     recipe = recipe_of(options.root)
     if options.peak:
-        PARTS[options.peak](recipe)
+        (PARTS | PEERS)[options.peak](recipe)
         lines = Path("/proc/self/status").read_text().splitlines()
         print(next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM:")))
+        return
+    if options.memory:
+        for part in PEERS:
+            _tell(part, {"peak MB": f"{peak(part, options.root):.0f}"}, options.out)
         return
     turns = [{part: measure(recipe) for part, measure in PARTS.items()} for _ in range(ROUNDS)]
     share = statistics.median(
@@ -245,18 +253,23 @@ def main() -> None:
             "share of its parts' speed": f"{share:.3f}" if part == "inkseek train" else "",
             "rounds": str(ROUNDS),
         }
-        print(part, *(f"{name} {value}" for name, value in figures.items() if value), sep="  ", flush=True)
-        about = (
-            shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
-            part,
-            f"quickdraw-photo, tf_efficientnet_lite0 at 128 px, batches of {SIZE}",
-            "0",
-            provenance.commit(),
-            provenance.hardware(),
-            provenance.versions(),
-        )
-        if options.out:
-            append_row(options.out, dict(zip(COLUMNS, about, strict=True)) | figures)
+        _tell(part, figures, options.out)
+
+
+def _tell(part: str, figures: Mapping[str, str], out: Path | None) -> None:
+    print(part, *(f"{name} {value}" for name, value in figures.items() if value), sep="  ", flush=True)
+    about = (
+        shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
+        part,
+        f"quickdraw-photo, tf_efficientnet_lite0 at 128 px, batches of {SIZE}",
+        "0",
+        provenance.commit(),
+        provenance.hardware(),
+        provenance.versions(),
+    )
+    if out:
+        empty = {name: "" for name in ("seconds a batch", "images/s", "peak MB", "share of its parts' speed", "rounds")}
+        append_row(out, dict(zip(COLUMNS, about, strict=True)) | empty | figures)
 
 
 if __name__ == "__main__":
