@@ -6,8 +6,8 @@
 last step. Forward and backward are those of network and objective on a batch that is there already; decoding is reading
 the same batches, each picture for the first time, and augmenting them.
 
-Beside it, on pixels that are there, a plain loop of torch with pytorch-metric-learning's triplet loss. Peak memory is the
-operating system's, a process each. `--memory` measures that alone, and needs no quiet machine, of a loop with
+Beside it, on pixels that are there, a plain loop of torch with pytorch-metric-learning's triplet loss. Peak memory is
+the operating system's, a process each. `--memory` measures that alone, and needs no quiet machine, of a loop with
 sentence-transformers' in-batch negatives over as many (sketch, photo) pairs, and of the batch in four parts, as
 `batch.parts` and as sentence-transformers' cached loss.
 """
@@ -268,7 +268,7 @@ def _tell(part: str, figures: Mapping[str, str], out: Path | None) -> None:
         provenance.versions(),
     )
     if out:
-        empty = {name: "" for name in ("seconds a batch", "images/s", "peak MB", "share of its parts' speed", "rounds")}
+        empty = dict.fromkeys(("seconds a batch", "images/s", "peak MB", "share of its parts' speed", "rounds"), "")
         append_row(out, dict(zip(COLUMNS, about, strict=True)) | empty | figures)
 
 
