@@ -25,6 +25,7 @@ bench-losses: $(VENV)/.dev ## time and memory of the losses beside pytorch-metri
 
 bench-training: $(VENV)/.dev ## the training loop beside forward, backward and decoding
 	$(BIN)/python benchmarks/training.py --out results/bench-training.csv
+	$(BIN)/python benchmarks/training.py --memory --out results/bench-training.csv
 
 bench-ramln: $(VENV)/.dev ## what RAMLN's bilevel step costs
 	$(BIN)/python benchmarks/ramln.py --out results/bench-ramln.csv

@@ -144,7 +144,7 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
     model = bundle(home)
     folder = home / "pictures"
     paths = draw_pictures(folder)
-    pixels = np.stack([load_pixels(path, "photo", model.image_size) for path in paths])
+    pixels = np.stack([load_pixels(path, "photo", model.prepare) for path in paths])
 
     def index() -> Gallery:
         gallery = open_gallery(home / f"{time.monotonic_ns()}.db")
@@ -153,7 +153,7 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
 
     def decode() -> None:
         with ThreadPoolExecutor(2) as pool:
-            for _ in pool.map(lambda path: load_pixels(path, "photo", model.image_size), paths):
+            for _ in pool.map(lambda path: load_pixels(path, "photo", model.prepare), paths):
                 pass
 
     def forward() -> None:

@@ -19,7 +19,7 @@ from inkseek.evaluation import provenance
 from inkseek.evaluation.results_csv import COLUMNS, append_row
 from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
-from inkseek.training.pixels import open_loader
+from inkseek.training.loader import open_loader
 from inkseek.training.plan import make_plan
 from inkseek.training.processes import joined
 from inkseek.training.recipe import load_recipe

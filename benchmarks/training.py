@@ -1,11 +1,15 @@
-"""The whole training loop beside its parts: what it adds to forward, backward and decoding, measured in turns.
+"""The whole training loop beside its parts and its peers: what it adds, in time and memory, measured in turns.
 
     python benchmarks/training.py [--root datasets/quickdraw_photo] [--out results/bench-training.csv]
 
 `quickdraw-rdvc` at 128 pixels on the CPU, batches of 64. The loop is `inkseek train`'s own, up to the checkpoint of its
 last step. Forward and backward are those of network and objective on a batch that is there already; decoding is reading
-the same batches, each picture for the first time, and augmenting them. Beside it, a plain loop of torch with
-pytorch-metric-learning's triplet loss on pixels that are there. Peak memory is the operating system's, a process each.
+the same batches, each picture for the first time, and augmenting them.
+
+Beside it, on pixels that are there, a plain loop of torch with pytorch-metric-learning's triplet loss. Peak memory is
+the operating system's, a process each. `--memory` measures that alone, and needs no quiet machine, of a loop with
+sentence-transformers' in-batch negatives over as many (sketch, photo) pairs, and of the batch in four parts, as
+`batch.parts` and as sentence-transformers' cached loss.
 """
 
 from __future__ import annotations
@@ -22,20 +26,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from inkseek.evaluation import provenance
 from inkseek.evaluation.results_csv import COLUMNS, append_row
 from inkseek.losses import RDVC, SEC, Batch, Triplet
+from inkseek.models.tuning import set_train_mode
+from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
-from inkseek.training.pixels import ReadBatch, TrainingPixels, open_loader
+from inkseek.training.loader import ReadBatch, open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import Processes, joined
 from inkseek.training.recipe import Recipe, load_recipe
 from inkseek.training.trainer import train
 
-WARM, STEPS, ROUNDS = 3, 15, 3
+WARM, STEPS, ROUNDS = 2, 8, 3
 BATCH = {"classes": 8, "sketches": 4, "photos": 4}
 SIZE = BATCH["classes"] * (BATCH["sketches"] + BATCH["photos"])
+PIECES = 4
 
 
 def recipe_of(root: Path) -> Recipe:
@@ -86,8 +94,7 @@ def loop(recipe: Recipe) -> float:
 def decoding(recipe: Recipe) -> float:
     """Seconds to read and augment a batch."""
     plan = make_plan(recipe, "bench")
-    pixels = TrainingPixels(plan.training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
-    loader = iter(open_loader(pixels, plan.batches, 0, WARM + STEPS, _alone(), recipe.workers))
+    loader = iter(open_loader(open_source(plan, _alone()), plan.batches, 0, WARM + STEPS, _alone(), recipe.workers))
     for _ in range(WARM):
         next(loader)
     start = time.perf_counter()
@@ -132,11 +139,53 @@ def plain(recipe: Recipe) -> float:
     return _repeat(step)
 
 
+class _Pictures(nn.Module):
+    """An embedder as a module of sentence-transformers."""
+
+    def __init__(self, embedder: nn.Module) -> None:
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {**features, "sentence_embedding": self.embedder(features["pixels"])}
+
+
+def pairs(recipe: Recipe, *, cached: bool = False) -> float:
+    """Seconds a step of a loop with sentence-transformers' loss over pairs, Adam and decoded pixels."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import losses
+
+    plan, batch, learner = _ready(recipe)
+    model = SentenceTransformer(modules=[_Pictures(learner.embedder)], device="cpu")
+    loss_func: nn.Module = losses.MultipleNegativesRankingLoss(model)
+    if cached:
+        loss_func = losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=SIZE // PIECES)
+    optimiser = torch.optim.AdamW([p for p in learner.embedder.parameters() if p.requires_grad], lr=1e-4)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        columns = [{"pixels": pixels} for pixels in _inputs(plan, batch).chunk(2)]
+        torch.autograd.backward(loss_func(columns, None))
+        optimiser.step()
+
+    return _repeat(step)
+
+
+def loop_in_parts(recipe: Recipe) -> float:
+    """Seconds a step of `inkseek train` whose batches go through the network in parts."""
+    return loop(recipe.model_copy(update={"batch": recipe.batch.model_copy(update={"parts": PIECES})}))
+
+
 PARTS: dict[str, Callable[[Recipe], float]] = {
     "inkseek train": loop,
     "forward and backward": forward_backward,
     "decoding": decoding,
     "plain loop, pytorch-metric-learning": plain,
+}
+PEERS: dict[str, Callable[[Recipe], float]] = {
+    "plain loop, sentence-transformers, pairs": pairs,
+    f"inkseek train, in {PIECES} parts": loop_in_parts,
+    f"plain loop, sentence-transformers, cached pairs, in {PIECES} parts": lambda recipe: pairs(recipe, cached=True),
 }
 
 
@@ -153,9 +202,8 @@ def _ready(recipe: Recipe) -> tuple[Plan, ReadBatch, Learner]:
     """A plan, its first batch, and what learns, in training mode."""
     plan = make_plan(recipe, "bench")
     learner = Learner(plan, _alone())
-    pixels = TrainingPixels(plan.training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
-    batch = next(iter(open_loader(pixels, plan.batches, 0, 1, _alone(), 0)))
-    learner.learn(1, batch)
+    batch = next(iter(open_loader(open_source(plan, _alone()), plan.batches, 0, 1, _alone(), 0)))
+    set_train_mode(learner.embedder, recipe.model.tune, recipe.model.batchnorm)
     return plan, batch, learner
 
 
@@ -179,13 +227,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("../shared/data/quickdraw_photo"))
     parser.add_argument("--out", type=Path, help="append rows to this CSV of results")
-    parser.add_argument("--peak", choices=list(PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help="measure the peers' peak memory, and nothing else")
+    parser.add_argument("--peak", choices=[*PARTS, *PEERS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     recipe = recipe_of(options.root)
     if options.peak:
-        PARTS[options.peak](recipe)
+        (PARTS | PEERS)[options.peak](recipe)
         lines = Path("/proc/self/status").read_text().splitlines()
         print(next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM:")))
+        return
+    if options.memory:
+        for part in PEERS:
+            _tell(part, {"peak MB": f"{peak(part, options.root):.0f}"}, options.out)
         return
     turns = [{part: measure(recipe) for part, measure in PARTS.items()} for _ in range(ROUNDS)]
     share = statistics.median(
@@ -200,18 +253,23 @@ def main() -> None:
             "share of its parts' speed": f"{share:.3f}" if part == "inkseek train" else "",
             "rounds": str(ROUNDS),
         }
-        print(part, *(f"{name} {value}" for name, value in figures.items() if value), sep="  ", flush=True)
-        about = (
-            shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
-            part,
-            f"quickdraw-photo, tf_efficientnet_lite0 at 128 px, batches of {SIZE}",
-            "0",
-            provenance.commit(),
-            provenance.hardware(),
-            provenance.versions(),
-        )
-        if options.out:
-            append_row(options.out, dict(zip(COLUMNS, about, strict=True)) | figures)
+        _tell(part, figures, options.out)
+
+
+def _tell(part: str, figures: Mapping[str, str], out: Path | None) -> None:
+    print(part, *(f"{name} {value}" for name, value in figures.items() if value), sep="  ", flush=True)
+    about = (
+        shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
+        part,
+        f"quickdraw-photo, tf_efficientnet_lite0 at 128 px, batches of {SIZE}",
+        "0",
+        provenance.commit(),
+        provenance.hardware(),
+        provenance.versions(),
+    )
+    if out:
+        empty = dict.fromkeys(("seconds a batch", "images/s", "peak MB", "share of its parts' speed", "rounds"), "")
+        append_row(out, dict(zip(COLUMNS, about, strict=True)) | empty | figures)
 
 
 if __name__ == "__main__":

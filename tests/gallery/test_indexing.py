@@ -38,14 +38,21 @@ def paths(gallery: Gallery) -> set[str]:
     return {picture.path.name for picture in store.pictures(store.ids().tolist())}
 
 
-def test_a_picture_is_embedded_as_the_model_embeds_it(gallery: Gallery, folder: Path, frozen_model: Model) -> None:
+@pytest.mark.parametrize("resize", [None, 240])
+def test_a_picture_is_embedded_as_the_model_embeds_it(
+    resize: int | None, gallery: Gallery, folder: Path, frozen_model: Model
+) -> None:
+    model = Model(frozen_model.embedder, frozen_model.card.model_copy(update={"resize": resize}), frozen_model.path)
     seen: list[tuple[int, int]] = []
-    report = gallery.add(folder, frozen_model, batch_size=3, progress=lambda *at: seen.append(at))
+    report = gallery.add(folder, model, batch_size=3, progress=lambda *at: seen.append(at))
     assert counts(report) == (7, 0, 0, 0, 0)
     assert seen == [(0, 7), (3, 7), (6, 7), (7, 7)]
     ids, vectors = gallery.store.vectors()
     files = gallery.store.pictures(ids.tolist())
-    expected = frozen_model.embed([read_picture(file.path) for file in files], "photo")
+    pictures = [read_picture(file.path) for file in files]
+    if resize is not None:  # to the pictures' own height, so that only the crop is left
+        pictures = [picture.crop((102, 72, 198, 168)) for picture in pictures]
+    expected = frozen_model.embed(pictures, "photo")
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 

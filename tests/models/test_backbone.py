@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from inkseek.datasets.emoji import render_svg
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import Normalisation, prepare
+from inkseek.images.preprocessing import Normalisation, Preparation
 from inkseek.images.reading import read_picture
 from inkseek.models.backbone import (
     PACKAGED,
@@ -37,7 +37,7 @@ def classifier(request: pytest.FixtureRequest) -> torch.nn.Module:
 def top3(classifier: torch.nn.Module, picture: Path | bytes) -> list[str]:
     from timm.data.imagenet_info import ImageNetInfo
 
-    pixels = torch.from_numpy(prepare(read_picture(picture), "photo", 224).copy())
+    pixels = torch.from_numpy(Preparation(224)(read_picture(picture), "photo").copy())
     with torch.inference_mode():
         scores = classifier(Normalisation((0.5,) * 3, (0.5,) * 3)(pixels[None]))[0]
     names = ImageNetInfo()

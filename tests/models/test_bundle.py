@@ -125,6 +125,27 @@ def test_a_frozen_backbone_is_a_model() -> None:
         load("frozen:tf_efficientnet_lite0@big")
 
 
+def test_a_crop_is_part_of_the_model(tmp_path: Path) -> None:
+    model, squeezed = frozen("tf_efficientnet_lite0", 64, resize=80), frozen("tf_efficientnet_lite0", 64)
+    assert model.fingerprint != squeezed.fingerprint
+    model.save(tmp_path / "bundle")
+    again = load(tmp_path / "bundle")
+    assert (again.fingerprint, again.card.resize) == (model.fingerprint, 80)
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 200, 3), dtype=np.uint8))
+    crop = wide.resize((160, 80), Image.Resampling.BILINEAR).crop((48, 8, 112, 72))
+    expected = model.embed_pixels(np.array(crop)[None])
+    np.testing.assert_allclose(again.embed([wide], "photo"), expected, atol=1e-6)
+    assert np.abs(squeezed.embed([wide], "photo") - expected).max() > 1e-3
+    assert load("frozen:tf_efficientnet_lite0@64/80").fingerprint == model.fingerprint
+    for wrong in ("@64/big", "@64/32", "@/64"):
+        with pytest.raises(InkseekError, match=r"RESIZE|picture size"):
+            load(f"frozen:tf_efficientnet_lite0{wrong}")
+    card = tmp_path / "bundle" / "model.json"
+    card.write_text(card.read_text().replace('"resize": 80', '"resize": 48'))
+    with pytest.raises(InkseekError, match="not a model card"):
+        load(tmp_path / "bundle")
+
+
 def test_a_backbone_of_a_file_sees_blue_first_and_comes_back(tmp_path: Path) -> None:
     """BN-Inception's pixels, from the card of its bundle."""
     torch.manual_seed(0)

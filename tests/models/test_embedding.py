@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw
 from inkseek.cache import cache_folder
 from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import Domain
+from inkseek.images.preprocessing import Domain, Preparation
 from inkseek.models import feature_cache
 from inkseek.models.bundle import Model, load, new_model
-from inkseek.models.embedding import backbone_features, embed_items, load_pixels
+from inkseek.models.embedding import backbone_features, embed_items, load_pixels, readable_features
 
 
 @pytest.fixture
@@ -178,9 +178,9 @@ def test_features_outlive_the_head_and_not_the_backbone(items: Items, monkeypatc
         next(model.embedder.head.parameters()).add_(1)
     reads = []
 
-    def counted(path: Path, domain: Domain, size: int) -> npt.NDArray[np.uint8]:
+    def counted(path: Path, domain: Domain, prepare: Preparation) -> npt.NDArray[np.uint8]:
         reads.append(path)
-        return load_pixels(path, domain, size)
+        return load_pixels(path, domain, prepare)
 
     monkeypatch.setattr("inkseek.models.embedding.load_pixels", counted)
     np.testing.assert_array_equal(backbone_features(model, items), first)
@@ -189,6 +189,34 @@ def test_features_outlive_the_head_and_not_the_backbone(items: Items, monkeypatc
         next(model.embedder.backbone.parameters()).mul_(0.5)
     assert np.abs(backbone_features(model, items) - first).max() > 1e-3
     assert len(reads) == 5
+
+
+def test_features_of_what_can_be_read_are_the_same_and_the_rest_is_tried_again(
+    items: Items, frozen_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = backbone_features(frozen_model, items)
+    torn = items.paths[2].read_bytes()
+    items.paths[2].write_bytes(torn[:30])
+    status = items.paths[2].stat()
+    for _ in range(2):  # computed, and from the cache
+        rows, unreadable = readable_features(frozen_model, items)
+        assert list(unreadable) == [2]
+        assert unreadable[2].startswith(f"{items.paths[2]}: ")
+        assert np.isnan(rows[2]).all()
+        np.testing.assert_allclose(np.delete(rows, 2, axis=0), np.delete(whole, 2, axis=0), atol=1e-5)
+    with pytest.raises(InkseekError, match=r"2\.png"):
+        backbone_features(frozen_model, items)
+    # As good as new under the same size and time: only what was missing is read.
+    items.paths[2].write_bytes(torn)
+    os.truncate(items.paths[2], status.st_size)
+    monkeypatch.setattr("inkseek.models.embedding.load_pixels", lambda *_: np.zeros((96, 96, 3), np.uint8))
+    os.utime(items.paths[2], ns=(status.st_atime_ns, status.st_mtime_ns))
+    again, unreadable = readable_features(frozen_model, items)
+    assert not unreadable
+    np.testing.assert_array_equal(np.delete(again, 2, axis=0), np.delete(rows, 2, axis=0))
+    assert np.isfinite(again).all()
+    monkeypatch.setattr("inkseek.models.embedding.load_pixels", lambda *_: pytest.fail("a picture was read"))
+    np.testing.assert_array_equal(backbone_features(frozen_model, items), again)
 
 
 def test_features_and_embeddings_of_a_headless_model_are_kept_apart(items: Items, frozen_model: Model) -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import prepare
+from inkseek.images.preprocessing import Preparation
 from inkseek.images.strokes import draw_strokes
 from inkseek.models import export
 from inkseek.models.bundle import Model, new_model
@@ -28,14 +28,14 @@ def model_of(tmp_path: Path, backbone: str) -> Model:
     torch.manual_seed(0)
     weights = tmp_path / f"{backbone}.safetensors"
     save_file(timm.create_model(backbone, num_classes=0).state_dict(), weights)
-    return new_model(backbone, dim=8, image_size=SIZE, weights=weights, head_batchnorm=True)
+    return new_model(backbone, dim=8, image_size=SIZE, resize=SIZE + 8, weights=weights, head_batchnorm=True)
 
 
 @pytest.fixture
 def pixels() -> npt.NDArray[np.uint8]:
     generator = np.random.default_rng(0)
     drawings = [draw_strokes([tuple(generator.random((2, 6)).tolist())]) for _ in range(5)]
-    return np.stack([prepare(drawing, "sketch", SIZE) for drawing in drawings])
+    return np.stack([Preparation(SIZE)(drawing, "sketch") for drawing in drawings])
 
 
 @pytest.mark.parametrize(("backbone", "half"), [("test_efficientnet", False), ("test_vit", False), ("test_vit", True)])
@@ -59,6 +59,7 @@ def test_the_file_embeds_as_torch_does(
     assert about["inkseek.fingerprint"] == model.fingerprint
     assert about["inkseek.half"] is half
     assert about["inkseek.channels"] == "rgb"
+    assert (about["inkseek.image_size"], about["inkseek.resize"]) == (SIZE, SIZE + 8)
     for n in (1, 3):
         inputs = (pixels[:n] / 255 - about["inkseek.mean"]) / about["inkseek.std"]
         inputs = inputs.transpose(0, 3, 1, 2).astype(np.float32)

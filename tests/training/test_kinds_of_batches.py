@@ -15,8 +15,8 @@ from inkseek.models.bundle import Model, load
 from inkseek.models.embedding import embed_items
 from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
+from inkseek.training.loader import open_loader
 from inkseek.training.log import read_log
-from inkseek.training.pixels import TrainingPixels, open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import Processes
 from inkseek.training.recipe import Recipe, load_recipe
@@ -101,7 +101,7 @@ def test_pairs_train_at_instance_level(tiny_pairs: Path, tmp_path: Path, silent:
 def learned(made: Recipe) -> tuple[Learner, list[float]]:
     plan = make_plan(made, "x")
     learner = Learner(plan, ALONE)
-    pixels = TrainingPixels(plan.training, 32, made.augment.build(), made.seed)
+    pixels = open_source(plan, ALONE)
     losses = [
         float(learner.learn(step, read).loss)
         for step, read in enumerate(open_loader(pixels, plan.batches, 0, 1, ALONE, 0), start=1)
@@ -115,7 +115,7 @@ def test_both_domains_as_anchors_are_one_domain_that_knows_where_pictures_come_f
         made = recipe(tiny_quickdraw, "quickdraw-photo", f"{{classes: 3, sketches: 2, photos: 2, anchors: {anchors}}}")
         plan = make_plan(made, "x")
         learner = Learner(plan, ALONE)
-        pixels = TrainingPixels(plan.training, 32, made.augment.build(), made.seed)
+        pixels = open_source(plan, ALONE)
         (read,) = open_loader(pixels, plan.batches, 0, 1, ALONE, 0)
         kinds[anchors] = learner.learn(1, read).batch
     apart, together = kinds["sketches"], kinds["both"]

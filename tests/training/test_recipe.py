@@ -57,8 +57,9 @@ def test_overrides_are_yaml_and_reach_every_depth() -> None:
         ("optim.milestones=[3]", "milestones and schedule: milestones go together"),
         ("optim.warmup=300", "warmup (300) must be shorter than steps (300)"),
         ("optim.schedule=cosin", "optim.schedule: input should be 'cosine', 'constant' or 'milestones'"),
+        ("data.resize=64", "data: resize (64) must be at least image_size (128), the crop"),
         ("device=gpu", "device: input should be 'auto', 'cpu' or 'cuda'"),
-        ("track=wandb", "track: input should be 'tensorboard'"),
+        ("track=wandbb", "track: input should be 'aim', 'clearml'"),
         ("extends=emoji-rdvc", "unknown key 'extends'"),
     ],
 )
@@ -169,6 +170,7 @@ def test_the_rows_of_table_1_have_the_papers_constants(data: str, loss: str, sec
     recipe = load_recipe(f"table1/{data}-{loss}{'-sec' if sec else ''}{'-rdvc' if rdvc else ''}")
     bare = loss == "multi-similarity" and not sec
     assert recipe.data.name == {"cub": "cub-200-2011", "cars": "cars196"}[data]
+    assert (recipe.data.resize, recipe.data.image_size, recipe.augment.scale) == (256, 227, 0.4)
     assert recipe.batch.model_dump(exclude_none=True)["classes"] == classes
     assert (recipe.batch.kind, recipe.batch.photos) == (("classes", "photos"), photos)
     assert (recipe.optim.lr.head, recipe.optim.lr.backbone) == (BARE[data] if bare else rates)
@@ -202,7 +204,7 @@ def test_recipes_whose_data_are_here_take_their_first_steps(
     name: str, root: str, more: list[str], pictures: Path
 ) -> None:
     """With the packaged backbone, at a tiny size: the recipe's data, batch, objective and rates are its own."""
-    tiny = ["data.image_size=32", "model.backbone=tf_efficientnet_lite0", "workers=0", "threads=1"]
+    tiny = ["data.image_size=32", "data.resize=40", "model.backbone=tf_efficientnet_lite0", "workers=0", "threads=1"]
     rehearsal = rehearse(load_recipe(name, [f"data.root={pictures / root}", *tiny, *more]), name)
     assert rehearsal.measured == 3
     assert rehearsal.plan.trained_parameters > 0

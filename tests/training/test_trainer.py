@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -106,6 +106,19 @@ def same(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def equal(one: object, other: object) -> bool:
+    """Whether two checkpoints, or what they are made of, are the same to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        )
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
 def logged(folder: Path) -> list[dict[str, float]]:
     """The log without what a clock says."""
     return [{k: v for k, v in row.items() if k != "images/s"} for row in read_log(folder / "log.jsonl")]
@@ -147,36 +160,33 @@ def test_workers_change_nothing(uninterrupted: Path, tiny_quickdraw: Path, tmp_p
     assert same(tmp_path / "run", uninterrupted)
 
 
-def started(root: Path, folder: Path) -> subprocess.Popen[bytes]:
-    overrides = [item for override in (*SMALL, f"data.root={root}") for item in ("--set", override)]
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
+def test_killed_and_resumed_is_as_never_killed(kills: int, tiny_quickdraw: Path, tmp_path: Path) -> None:
+    """Killed after some progress, at any moment of a step, a validation or the writing of a checkpoint.
+
+    The run is longer than can be seen to its end; what it has come to is held against one of just so many steps, which
+    under constant rates is its beginning.
+    """
+    settings = [*SMALL, f"data.root={tiny_quickdraw}", "optim.schedule=constant"]
+    overrides = [item for one in (*settings, "optim.steps=1000000") for item in ("--set", one)]
+    folder, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last"
     command = [sys.executable, "-m", "inkseek", "train", "quickdraw-rdvc", *overrides, "--run", str(folder), "--resume"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def test_killed_and_resumed_is_as_never_killed(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = started(tiny_quickdraw, folder)
-    while process.poll() is None and not (folder / "checkpoints" / "last").exists():
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert (folder / "checkpoints" / "last").exists()
-    run(tiny_quickdraw, folder, resume=True)
-    assert same(folder, uninterrupted)
-
-
-@pytest.mark.soak
-def test_killed_twenty_times(uninterrupted: Path, tiny_quickdraw: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
     chance = random.Random(0)
-    for _ in range(20):
-        process = started(tiny_quickdraw, folder)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(chance.uniform(3, 15))
+    for _ in range(kills):
+        before = last.read_text() if last.exists() else None
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not last.exists() or last.read_text() == before):
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 1))
         process.kill()
-        process.wait()
-    run(tiny_quickdraw, folder, resume=True)
-    assert same(folder, uninterrupted)
+        assert process.wait() == -signal.SIGKILL
+    steps = int(last.read_text().removeprefix("step-"))
+    assert steps >= 3 * kills
+    run(tiny_quickdraw, tmp_path / "whole", "optim.schedule=constant", f"optim.steps={steps}")
+    whole, killed = (Checkpoints(tmp_path / name / "checkpoints").read() for name in ("whole", "run"))
+    assert whole is not None
+    assert killed is not None
+    assert equal(whole, killed), "weights, average, optimiser, objective, figures: everything, to the bit"
 
 
 def test_a_finished_run_is_opened_not_trained(uninterrupted: Path, tiny_quickdraw: Path) -> None:
@@ -208,6 +218,49 @@ def test_a_torn_picture_is_named_once_and_replaced(tiny_quickdraw: Path, tmp_pat
     assert {str(path) for path in torn} >= {line.split(": ")[1] for line in named}
     run(root, tmp_path / "again", "workers=2")
     assert same(tmp_path / "run", tmp_path / "again")
+
+
+NOTHING_CHANGES = "augment={flip: 0, rotation: 0, scale: 1, stroke: 0, colour: 0, grey: 0}"
+ON_FEATURES = ("model.tune=head", NOTHING_CHANGES)
+
+
+def test_a_head_on_kept_features_meets_torn_pictures_alike(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_quickdraw, root)
+    held_out = set(pseudo_unseen("quickdraw-photo"))
+    torn = [folder / "1.jpg" for folder in sorted((root / "photo").iterdir()) if folder.name not in held_out]
+    for path in torn:
+        path.write_bytes(path.read_bytes()[:40])
+    watcher = run(root, tmp_path / "run", *ON_FEATURES)
+    assert watcher.plan.on_features
+    named = [advice for _, advice in watcher.advice if "unreadable and replaced" in advice]
+    on_pixels = run(root, tmp_path / "pixels", "model.tune=head", NOTHING_CHANGES.replace("colour: 0", "colour: 1e-9"))
+    assert named == [advice for _, advice in on_pixels.advice if "unreadable and replaced" in advice]
+    assert len(named) == len(set(named)) > 0
+    run(root, tmp_path / "again", *ON_FEATURES, "workers=2")
+    assert same(tmp_path / "run", tmp_path / "again")
+    with pytest.raises(Interrupted):
+        run(root, tmp_path / "stopped", *ON_FEATURES, stop_after=4)
+    run(root, tmp_path / "stopped", *ON_FEATURES, resume=True)
+    assert same(tmp_path / "run", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("more", [(), ON_FEATURES])
+def test_a_torn_picture_to_measure_on_ends_the_run_before_its_first_step(
+    more: tuple[str, ...], tiny_quickdraw: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_quickdraw, root)
+    torn = root / "photo" / sorted(pseudo_unseen("quickdraw-photo"))[0] / "1.jpg"
+    torn.write_bytes(b"torn")
+    watcher = Watcher()
+    with pytest.raises(InkseekError) as caught:
+        train(recipe(root, *more), tmp_path / "run", name="x", resume=False, reporter=watcher)
+    said = str(caught.value)
+    assert re.match(r"quickdraw-photo/pseudo-unseen: 1 of \d+ pictures .* cannot be read, .*validate\.on=none$", said)
+    assert f"the first: {torn}: " in said
+    assert watcher.steps == []
+    run(root, tmp_path / "without", *more, "validate.on=none")
 
 
 def test_a_class_without_a_readable_picture_stops_the_run(tiny_quickdraw: Path, tmp_path: Path) -> None:
@@ -307,6 +360,14 @@ def test_a_learned_margin_goes_on_too_and_is_in_the_bundle(tiny_quickdraw: Path,
     assert np.array_equal(margins, kept["stopped"].margins(embeddings, "sketch"))
     assert not np.array_equal(margins, kept["whole"].margins(embeddings, "photo"))
     assert kept["whole"].without_head().margin is None
+
+
+def test_cropped_photos_train_and_the_bundle_crops_too(tiny_quickdraw: Path, tmp_path: Path) -> None:
+    whole_and_stopped(tiny_quickdraw, tmp_path, "data.resize=48", "validate.on=none")
+    model = load(tmp_path / "whole")
+    assert (model.image_size, model.card.resize) == (32, 48)
+    run(tiny_quickdraw, tmp_path / "squeezed", "validate.on=none")
+    assert not same(tmp_path / "squeezed", tmp_path / "whole")
 
 
 def test_a_run_that_learns_nothing_says_so_once(

@@ -11,7 +11,7 @@ import typer
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run's folder, a bundle, or frozen:BACKBONE[@SIZE].")],
+    model: Annotated[str, typer.Argument(help="A run's folder, a bundle, or frozen:BACKBONE[@SIZE[/RESIZE]].")],
     protocol: Annotated[
         str | None, typer.Option(help="For example quickdraw-photo/unseen; the run's own data set's unseen classes.")
     ] = None,
@@ -71,7 +71,9 @@ def evaluate(
                 console.print(f"a row was added to {csv}")
         before = None
         if report and recipe is not None:
-            baseline = frozen(loaded.card.backbone, loaded.card.image_size, recipe.model.weights)
+            baseline = frozen(
+                loaded.card.backbone, loaded.card.image_size, recipe.model.weights, resize=loaded.card.resize
+            )
             with bar(console, "embedding with the frozen backbone") as progress:
                 before = evaluate_items(baseline, opened, metrics=wanted, progress=progress)
     if writes and before is not None and recipe is not None:

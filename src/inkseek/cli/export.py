@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from inkseek.images.preprocessing import Preparation
+
 _PICTURES = 16
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A run's folder, a bundle, a Hub id, or frozen:BACKBONE[@SIZE].")],
+    model: Annotated[str, typer.Argument(help="A run's folder, a bundle, a Hub id, frozen:BACKBONE[@SIZE[/RESIZE]].")],
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX, the one format that there is.")] = False,
     out: Annotated[Path, typer.Option(help="The file.")] = Path("model.onnx"),
     half: Annotated[bool, typer.Option("--half", help="Keep the weights in half precision.")] = False,
@@ -43,7 +45,7 @@ def export(
     if not onnx:
         raise InkseekError("say the format: --onnx")
     loaded = load(model)
-    pixels, origin = _pixels(model, pictures, loaded.image_size)
+    pixels, origin = _pixels(model, pictures, loaded.prepare)
     difference = export_onnx(loaded, out, pixels, half=half)
     typer.echo(f"{printable(out)}: {out.stat().st_size / 1e6:.1f} MB", err=True)
     typer.echo(
@@ -53,7 +55,7 @@ def export(
     )
 
 
-def _pixels(model: str, pictures: Path | None, size: int) -> tuple[npt.NDArray[np.uint8], str]:
+def _pixels(model: str, pictures: Path | None, prepare: Preparation) -> tuple[npt.NDArray[np.uint8], str]:
     """Return a few prepared pictures, of a folder or of the run's own training data, and where they are from."""
     import numpy as np
 
@@ -76,4 +78,5 @@ def _pixels(model: str, pictures: Path | None, size: int) -> tuple[npt.NDArray[n
         raise InkseekError(f"{model}: no run with pictures of its own to check the file on; name some with --pictures")
     if not found:
         raise InkseekError(f"{pictures}: no pictures to check the file on")
-    return np.stack([load_pixels(path, "sketch" if of == "sketch" else "photo", size) for path, of in found]), origin
+    pixels = [load_pixels(path, "sketch" if of == "sketch" else "photo", prepare) for path, of in found]
+    return np.stack(pixels), origin

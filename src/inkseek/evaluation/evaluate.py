@@ -197,4 +197,6 @@ def _name(model: Model) -> str:
     if model.path is not None:
         folder = model.path.resolve()
         return folder.parent.name if folder.name == "bundle" else folder.name
-    return model.card.recipe or f"frozen:{model.card.backbone}@{model.card.image_size}"
+    card = model.card
+    crop = "" if card.resize is None else f"/{card.resize}"
+    return card.recipe or f"frozen:{card.backbone}@{card.image_size}{crop}"

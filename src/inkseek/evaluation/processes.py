@@ -43,7 +43,7 @@ def embed_shared(
     """Do what `embed_items` does, each process for a share of the items."""
     if _world() == 1:
         return embed_items(model, items, progress, cached=cached)
-    part = _share(len(items))
+    part = share(len(items))
     rows = _together(lambda: embed_items(model, items.pick(np.arange(len(items))[part]), progress, cached=cached))
     return np.asarray(_whole(rows, part, len(items)), dtype=np.float32)
 
@@ -69,7 +69,7 @@ def rank_shared(
             query_ids=query_ids,
             gallery_ids=gallery_ids,
         )
-    part = _share(len(queries))
+    part = share(len(queries))
     mine = _together(
         lambda: rank(
             queries[part],
@@ -94,8 +94,8 @@ def rank_shared(
     return join([whole])
 
 
-def _share(rows: int) -> slice:
-    """The rows that are this process's to do."""
+def share(rows: int) -> slice:
+    """Return the rows that are this process's to do."""
     return slice(rows * _rank() // _world(), rows * (_rank() + 1) // _world())
 
 

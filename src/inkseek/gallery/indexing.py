@@ -20,7 +20,7 @@ from PIL import Image
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Records
 from inkseek.gallery.store import Content, Entry, Stamp
-from inkseek.images.preprocessing import prepare
+from inkseek.images.preprocessing import Preparation
 from inkseek.images.reading import find_pictures, read_picture
 from inkseek.models.bundle import Model
 
@@ -132,7 +132,7 @@ def index_folder(
     batch: list[_Read] = []
     if progress is not None:
         progress(0, len(changed))
-    for done, result in enumerate(_read_ahead(changed, store, model.image_size, window=2 * batch_size), 1):
+    for done, result in enumerate(_read_ahead(changed, store, model.prepare, window=2 * batch_size), 1):
         if isinstance(result, Unreadable):
             unreadable.append(result)
         else:
@@ -165,13 +165,15 @@ class _Read:
     thumbnail: bytes
 
 
-def _read_ahead(paths: Iterable[Path], store: Records, image_size: int, window: int) -> Iterator[_Read | Unreadable]:
+def _read_ahead(
+    paths: Iterable[Path], store: Records, prepare: Preparation, window: int
+) -> Iterator[_Read | Unreadable]:
     """Yield each file read, in order, with at most `window` of them waiting in memory."""
     waiting: deque[Future[_Read | Unreadable]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
     try:
         for path in paths:
-            waiting.append(pool.submit(_read, path, store, image_size))
+            waiting.append(pool.submit(_read, path, store, prepare))
             if len(waiting) == window:
                 yield waiting.popleft().result()
         while waiting:
@@ -180,7 +182,7 @@ def _read_ahead(paths: Iterable[Path], store: Records, image_size: int, window: 
         pool.shutdown(cancel_futures=True)
 
 
-def _read(path: Path, store: Records, image_size: int) -> _Read | Unreadable:
+def _read(path: Path, store: Records, prepare: Preparation) -> _Read | Unreadable:
     try:
         # The stamp is taken before the content: a file that changes meanwhile looks changed at the next run.
         stamp = _stamp(path)
@@ -188,9 +190,9 @@ def _read(path: Path, store: Records, image_size: int) -> _Read | Unreadable:
             sha256 = hashlib.file_digest(file, "sha256").digest()
         if store.has_content(sha256):
             return _Read(path, stamp, sha256, None, 0, 0, b"")
-        picture = read_picture(path, at_least=max(image_size, THUMBNAIL))
+        picture = read_picture(path, at_least=max(prepare.at_least, THUMBNAIL))
         width, height = _upright_size(path)
-        return _Read(path, stamp, sha256, prepare(picture, "photo", image_size), width, height, _thumbnail(picture))
+        return _Read(path, stamp, sha256, prepare(picture, "photo"), width, height, _thumbnail(picture))
     except InkseekError as error:
         return Unreadable(path, str(error).removeprefix(f"{path}: "))
     except OSError as error:

@@ -22,7 +22,7 @@ from inkseek.gallery.indexing import Progress, Report, absolute, index_folder, p
 from inkseek.gallery.ranking import distance, fold, near_duplicates, within
 from inkseek.gallery.sqlite import SqliteFile
 from inkseek.gallery.store import ModelRecord, Picture
-from inkseek.images.preprocessing import Domain, prepare
+from inkseek.images.preprocessing import Domain
 from inkseek.models.bundle import Model, load
 from inkseek.models.runtime import Runtime, with_runtime
 
@@ -256,7 +256,7 @@ class Gallery:
         model = self.model
         if not pictures:
             return np.empty((0, model.dim), dtype=np.float32)
-        pixels = np.stack([prepare(picture, domain, model.image_size) for picture, domain in pictures])
+        pixels = np.stack([model.prepare(picture, domain) for picture, domain in pictures])
         # One forward pass at a time: two would only share the same cores.
         with self._model_lock:
             return model.embed_pixels(pixels)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from inkseek.images.preprocessing import Domain
+from inkseek.images.photo import crop_centre
+from inkseek.images.preprocessing import Domain, Pixels
 
-Pixels = npt.NDArray[np.uint8]
+# A random crop is between 3:4 and 4:3, and redrawn this often where it does not fit.
+_ASPECT = 4 / 3
+_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,12 @@ class Augmentation:
     Attributes:
         flip: probability of a left-right flip.
         rotation: sketches turn by up to this many degrees either way.
-        scale: sketches shrink, and photos are cropped, to no less than this share of the side.
+        scale: sketches shrink, and photos are cropped, to no less than this share of the side; of photos that come
+            uncropped, to no less than its square of the area.
         stroke: probability that a sketch's lines become thicker; thinner would erase the finest pens.
         colour: photos' brightness, contrast and saturation vary by up to this share.
         grey: probability that a photo loses its colours, as a sketch has none.
+        crop: photos come uncropped, and leave as squares of this side; None where they are squares already.
     """
 
     flip: float = 0.5
@@ -32,6 +36,7 @@ class Augmentation:
     stroke: float = 0.5
     colour: float = 0.3
     grey: float = 0.2
+    crop: int | None = None
 
     def __call__(self, pixels: Pixels, domain: Domain, generator: np.random.Generator) -> Pixels:
         """Return changed pixels [S, S, 3]; the same generator state gives the same pixels."""
@@ -63,10 +68,7 @@ class Augmentation:
         return turned.convert("RGB")
 
     def _photo(self, picture: Image.Image, generator: np.random.Generator) -> Image.Image:
-        size = picture.width
-        width, height = generator.uniform(self.scale, 1.0, size=2) * size
-        left, top = generator.uniform(0, size - width), generator.uniform(0, size - height)
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+        picture = self._squeezed(picture, generator) if self.crop is None else self._cropped(picture, generator)
         values = np.asarray(picture, dtype=np.float32)
         luma = values @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
         brightness, contrast, saturation = 1 + generator.uniform(-self.colour, self.colour, size=3)
@@ -76,3 +78,29 @@ class Augmentation:
         middle = float(luma.mean())
         values = (middle + contrast * (values - middle)) * brightness
         return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+    def _squeezed(self, picture: Image.Image, generator: np.random.Generator) -> Image.Image:
+        size = picture.width
+        width, height = generator.uniform(self.scale, 1.0, size=2) * size
+        left, top = generator.uniform(0, size - width), generator.uniform(0, size - height)
+        box = left, top, left + width, top + height
+        return picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
+
+    def _cropped(self, picture: Image.Image, generator: np.random.Generator) -> Image.Image:
+        """A crop of random area and aspect ratio (Szegedy et al., Going Deeper with Convolutions, CVPR 2015)."""
+        assert self.crop is not None, "photos come uncropped"
+        square = self.crop, self.crop
+        if self.scale == 1:
+            return crop_centre(picture, square)
+        width, height = self._size_of_crop(*picture.size, generator)
+        left, top = generator.uniform(0, picture.width - width), generator.uniform(0, picture.height - height)
+        return picture.resize(square, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+
+    def _size_of_crop(self, most_wide: int, most_high: int, generator: np.random.Generator) -> tuple[float, float]:
+        for _ in range(_DRAWS):
+            area = generator.uniform(self.scale**2, 1.0) * most_wide * most_high
+            aspect = np.exp(generator.uniform(-np.log(_ASPECT), np.log(_ASPECT)))
+            width, height = float(np.sqrt(area * aspect)), float(np.sqrt(area / aspect))
+            if width <= most_wide and height <= most_high:
+                return width, height
+        return min(most_wide, most_high * _ASPECT), min(most_high, most_wide * _ASPECT)

@@ -10,24 +10,59 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from inkseek.images.photo import prepare_photo
+from inkseek.images.photo import crop_centre, prepare_photo, resize_photo
 from inkseek.images.sketch import prepare_sketch
 
 Domain = Literal["sketch", "photo"]
 Channels = Literal["rgb", "bgr"]
+Pixels = npt.NDArray[np.uint8]
 
 # Raised whenever the same picture would become different pixels: cached embeddings and galleries depend on it.
 PREPROCESSING_VERSION = 1
 
 
-def prepare(picture: Image.Image, domain: Domain, size: int) -> npt.NDArray[np.uint8]:
-    """Return the picture as the uint8 pixels [size, size, 3] that a model of that input size sees.
+@dataclass(frozen=True)
+class Preparation:
+    """From a picture to the uint8 pixels [size, size, 3] that a model sees.
 
-    Raises:
-        BlankSketch: the domain is `sketch` and nothing is drawn.
+    A sketch is cropped to its ink and centred in the square. A photo is squeezed into it whole, or, with `resize`,
+    brought to that many pixels on its shorter side, aspect ratio kept, and cropped in the middle, as ImageNet models
+    and SEC's experiments (Zhang et al., NeurIPS 2020: 256 and 227) have it.
+
+    Attributes:
+        size: the square's side.
+        resize: photos' shorter side before the crop, at least `size`; None squeezes them.
     """
-    square = prepare_sketch(picture, size) if domain == "sketch" else prepare_photo(picture, size)
-    return np.asarray(square, dtype=np.uint8)
+
+    size: int
+    resize: int | None = None
+
+    @property
+    def at_least(self) -> int:
+        """How many pixels the shorter side of a photo must be decoded with (`read_picture`)."""
+        return self.resize or self.size
+
+    def __call__(self, picture: Image.Image, domain: Domain) -> Pixels:
+        """Prepare an RGB picture.
+
+        Raises:
+            BlankSketch: the domain is `sketch` and nothing is drawn.
+        """
+        if domain == "sketch":
+            return np.asarray(prepare_sketch(picture, self.size), dtype=np.uint8)
+        if self.resize is None:
+            return np.asarray(prepare_photo(picture, self.size), dtype=np.uint8)
+        return np.asarray(crop_centre(resize_photo(picture, self.resize), (self.size, self.size)), dtype=np.uint8)
+
+    def uncropped(self, picture: Image.Image, domain: Domain) -> Pixels:
+        """Prepare an RGB picture whose crop is still to come: of a photo that is resized, [H, W, 3].
+
+        Raises:
+            BlankSketch: the domain is `sketch` and nothing is drawn.
+        """
+        if domain == "sketch" or self.resize is None:
+            return self(picture, domain)
+        return np.asarray(resize_photo(picture, self.resize), dtype=np.uint8)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain, prepare
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Domain
 from inkseek.margins.relation_network import RelationNetwork
 from inkseek.models import hub
 from inkseek.models.backbone import create_backbone, input_size_of, normalisation_of
@@ -38,6 +38,7 @@ class Model:
     Attributes:
         card: architecture and preprocessing.
         embedder: the network, in evaluation mode.
+        prepare: turns a picture into pixels, uint8 [image_size, image_size, 3].
         normalise: turns prepared pixels, uint8 [N, H, W, 3], into what the network reads.
         path: the folder it was loaded from; None for a model of the Hub or one made here.
         margin: the relation network and its memory, of a model that was trained with one.
@@ -53,6 +54,7 @@ class Model:
         self.path = path
         self.dim = embedder.dim
         self.image_size = card.image_size
+        self.prepare = card.preparation
         self.normalise = card.normalisation
         self.fingerprint = _fingerprint(embedder, card)
 
@@ -64,7 +66,7 @@ class Model:
         """
         if not pictures:
             return np.empty((0, self.dim), dtype=np.float32)
-        return self.embed_pixels(np.stack([prepare(picture, domain, self.image_size) for picture in pictures]))
+        return self.embed_pixels(np.stack([self.prepare(picture, domain) for picture in pictures]))
 
     def embed_pixels(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embed prepared pixels, uint8 [N, image_size, image_size, 3]: float32 [N, dim], rows of unit length."""
@@ -171,9 +173,11 @@ class Model:
         return ""
 
 
-def frozen(backbone: str, image_size: int | None = None, weights: str | Path | None = None) -> Model:
+def frozen(
+    backbone: str, image_size: int | None = None, weights: str | Path | None = None, *, resize: int | None = None
+) -> Model:
     """Return a backbone's own ImageNet features as a model: the baseline that training starts from."""
-    return new_model(backbone, dim=None, image_size=image_size, weights=weights)
+    return new_model(backbone, dim=None, image_size=image_size, resize=resize, weights=weights)
 
 
 def new_model(
@@ -181,6 +185,7 @@ def new_model(
     *,
     dim: int | None,
     image_size: int | None,
+    resize: int | None = None,
     weights: str | Path | None = None,
     head_batchnorm: bool = False,
     recipe: str = "",
@@ -193,6 +198,7 @@ def new_model(
         backbone: see `create_backbone`.
         dim: length of the embedding; None for the backbone's own feature.
         image_size: side of the pictures in pixels; None for the backbone's own.
+        resize: photos' shorter side before they are cropped to `image_size`; None squeezes them whole.
         weights: a file to take the backbone's weights from, in place of those that the name stands for.
         head_batchnorm: see `Embedder`.
         recipe: its name, for the card; so are `trained_on` and `attribution`.
@@ -206,6 +212,7 @@ def new_model(
         backbone=backbone,
         dim=dim,
         image_size=image_size or input_size_of(network),
+        resize=resize,
         mean=normalisation.mean,
         std=normalisation.std,
         channels=normalisation.channels,
@@ -223,16 +230,20 @@ def load(path: str | Path) -> Model:
 
     A text `owner/name` or `owner/name@revision` names a model on the Hub where no folder `owner` is at hand; once
     fetched, it is found without a network. `frozen:NAME` or `frozen:NAME@SIZE` gives a timm backbone's own ImageNet
-    features (SIZE pixels; the backbone's own size by default).
+    features (SIZE pixels; the backbone's own size by default), `frozen:NAME@SIZE/RESIZE` those of photos whose shorter
+    side is brought to RESIZE pixels before the crop.
 
     Raises:
         InkseekError: nothing there, or not a bundle of this version; files are checked, never unpickled.
     """
     if str(path).startswith(_FROZEN):
-        name, _, size = str(path).removeprefix(_FROZEN).partition("@")
-        if size and not (size.isdecimal() and 16 <= int(size) <= 2048):
+        name, _, sizes = str(path).removeprefix(_FROZEN).partition("@")
+        size, _, resize = sizes.partition("/")
+        if any(given and not (given.isdecimal() and 16 <= int(given) <= 2048) for given in (size, resize)):
             raise InkseekError(f"{path}: the picture size after '@' must be a number from 16 to 2048")
-        return frozen(name, int(size) if size else None)
+        if resize and not (size and int(resize) >= int(size)):
+            raise InkseekError(f"{path}: write @SIZE/RESIZE, where RESIZE is at least SIZE")
+        return frozen(name, int(size) if size else None, resize=int(resize) if resize else None)
     if isinstance(path, str) and hub.is_hub_id(path):
         return _read(hub.download(path, [_CARD, _WEIGHTS]), named=path, path=None)
     given = Path(path).expanduser()
@@ -269,7 +280,7 @@ def _fingerprint(embedder: Embedder, card: Card) -> str:
     digest = hashlib.sha256()
     what = card.model_dump(include={"format", "backbone", "dim", "image_size", "mean", "std", "preprocessing"})
     # What later versions added counts where it is used, so that galleries of older bundles stay valid.
-    what |= card.model_dump(include={"channels", "head_batchnorm"}, exclude_defaults=True)
+    what |= card.model_dump(include={"channels", "head_batchnorm", "resize"}, exclude_defaults=True)
     digest.update(json.dumps(what, sort_keys=True).encode())
     for name, tensor in sorted(embedder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import PREPROCESSING_VERSION, Channels, Normalisation
+from inkseek.images.preprocessing import PREPROCESSING_VERSION, Channels, Normalisation, Preparation
 from inkseek.margins.settings import RelationSettings
 
 _MOST_BYTES = 2**20
@@ -33,6 +33,7 @@ class Card(BaseModel):
     backbone: str
     dim: int | None = Field(gt=0, le=65536)
     image_size: int = Field(ge=16, le=2048)
+    resize: int | None = Field(default=None, ge=16, le=2048)
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[_Positive, _Positive, _Positive]
     channels: Channels = "rgb"
@@ -43,6 +44,17 @@ class Card(BaseModel):
     step: int = 0
     trained_on: str = ""
     attribution: str = ""
+
+    @model_validator(mode="after")
+    def _crops_what_is_there(self) -> Self:
+        if self.resize is not None and self.resize < self.image_size:
+            raise ValueError(f"photos of {self.resize} pixels cannot be cropped to {self.image_size}")
+        return self
+
+    @property
+    def preparation(self) -> Preparation:
+        """How a picture becomes the network's pixels."""
+        return Preparation(self.image_size, self.resize)
 
     @property
     def normalisation(self) -> Normalisation:

@@ -13,7 +13,7 @@ import torch
 
 from inkseek.datasets.items import Items
 from inkseek.errors import InkseekError
-from inkseek.images.preprocessing import Domain, prepare
+from inkseek.images.preprocessing import Domain, Preparation
 from inkseek.images.reading import read_picture
 from inkseek.models import feature_cache
 from inkseek.models.bundle import Model
@@ -23,15 +23,15 @@ Cached = bool | Literal["features"]
 _BATCH = 64
 
 
-def load_pixels(path: Path, domain: Domain, size: int) -> npt.NDArray[np.uint8]:
-    """Read a file and prepare it for a model of that input size.
+def load_pixels(path: Path, domain: Domain, prepare: Preparation, *, uncropped: bool = False) -> npt.NDArray[np.uint8]:
+    """Read a file and prepare it for a model, or up to the crop that training draws at random.
 
     Raises:
         InkseekError: unreadable, or a blank sketch; the message names the file.
     """
-    picture = read_picture(path, at_least=size)
+    picture = read_picture(path, at_least=prepare.at_least)
     try:
-        return prepare(picture, domain, size)
+        return prepare.uncropped(picture, domain) if uncropped else prepare(picture, domain)
     except InkseekError as error:
         raise type(error)(f"{path}: {error}") from None
 
@@ -84,32 +84,66 @@ def _from_features(model: Model, features: npt.NDArray[np.float32]) -> npt.NDArr
     return torch.nn.functional.normalize(rows, dim=1).numpy()
 
 
+def readable_features(
+    model: Model, items: Items, progress: Progress | None = None
+) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    """Do what `backbone_features` does, and go on where a picture cannot be read: training may replace it.
+
+    Returns:
+        The features, NaN in the rows of such pictures, and what is wrong with each of them, by its place.
+    """
+    bare = model.without_head()
+    unreadable: dict[int, str] = {}
+    return _rows(bare, items, bare.raw_pixels, f"{bare.fingerprint} features", progress, unreadable), unreadable
+
+
 def _rows(
     model: Model,
     items: Items,
     compute: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
     fingerprint: str | None,
     progress: Progress | None,
+    unreadable: dict[int, str] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Compute a row for every item, or answer from the cache where a fingerprint says what decides a row."""
+    """Compute a row for every item, or answer from the cache where a fingerprint says what decides a row.
+
+    A picture that cannot be read is an error, or an entry of `unreadable` and a row of NaN, which is tried again
+    whenever it comes from the cache.
+    """
     total = len(items)
     domains = cast("list[Domain]", items.domains.tolist())
     try:
         key = None if fingerprint is None else feature_cache.key_of(fingerprint, items.paths, domains)
     except FileNotFoundError as error:
-        raise InkseekError(f"{error.filename}: no such file") from None
+        if unreadable is None:
+            raise InkseekError(f"{error.filename}: no such file") from None
+        key = None
     rows = None if key is None else feature_cache.read(key, (total, model.dim))
     if rows is None:
-        rows = np.empty((total, model.dim), dtype=np.float32)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for start in range(0, total, _BATCH):
-                part = range(start, min(start + _BATCH, total))
-                loaded = pool.map(lambda i: load_pixels(items.paths[i], domains[i], model.image_size), part)
-                rows[part.start : part.stop] = compute(np.stack(list(loaded)))
-                if progress is not None:
-                    progress(part.stop, total)
-        if key is not None:
-            feature_cache.write(key, rows)
+        rows = np.full((total, model.dim), np.nan, dtype=np.float32)
+    missing = np.flatnonzero(np.isnan(rows).any(axis=1)).tolist()
+
+    def load(place: int) -> npt.NDArray[np.uint8] | InkseekError:
+        try:
+            return load_pixels(items.paths[place], domains[place], model.prepare)
+        except InkseekError as error:
+            if unreadable is None:
+                raise
+            return error
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for start in range(0, len(missing), _BATCH):
+            part = missing[start : start + _BATCH]
+            loaded = dict(zip(part, pool.map(load, part), strict=True))
+            pixels = {place: read for place, read in loaded.items() if not isinstance(read, InkseekError)}
+            if pixels:
+                rows[list(pixels)] = compute(np.stack(list(pixels.values())))
+            if unreadable is not None:
+                unreadable |= {place: str(read) for place, read in loaded.items() if isinstance(read, InkseekError)}
+            if progress is not None:
+                progress(total - len(missing) + start + len(part), total)
+    if key is not None and len(missing) > len(unreadable or ()):
+        feature_cache.write(key, rows)
     if progress is not None:
         progress(total, total)
     return rows

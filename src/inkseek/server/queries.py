@@ -15,7 +15,7 @@ from anyio import CapacityLimiter
 from inkseek.errors import InkseekError
 from inkseek.gallery.examples import combine
 from inkseek.gallery.search import Gallery
-from inkseek.images.preprocessing import Domain, prepare
+from inkseek.images.preprocessing import Domain
 from inkseek.images.reading import read_picture
 from inkseek.images.strokes import draw_strokes
 from inkseek.models.bundle import Model
@@ -124,7 +124,7 @@ class Queries:
         model = self._gallery.model
         with the_askers():
             picture = read_picture(content, max_megapixels=MOST_MEGAPIXELS)
-            return model, prepare(picture, domain, model.image_size)
+            return model, model.prepare(picture, domain)
 
     def _prepare(self, examples: Sequence[Example]) -> tuple[Model, list[npt.NDArray[np.uint8]], list[Vector | None]]:
         """Return the model, the pixels of what is drawn, and for each example its vector or None if it is drawn."""
@@ -136,7 +136,7 @@ class Queries:
             if example.strokes is not None:
                 with the_askers():
                     picture = draw_strokes(example.strokes, widths=example.widths)
-                    drawn.append(prepare(picture, "sketch", model.image_size))
+                    drawn.append(model.prepare(picture, "sketch"))
             elif example.query is not None:
                 vector = self._of_text(example.query)
             else:

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import Dataset
 
-from inkseek.datasets.sampling import Draw
-from inkseek.models.embedding import backbone_features
-from inkseek.training.pixels import Read, TrainingPixels
+from inkseek.datasets.items import Items
+from inkseek.models.embedding import readable_features
+from inkseek.training.loader import Inputs, Source
+from inkseek.training.pixels import TrainingPixels
 from inkseek.training.plan import Plan
 from inkseek.training.processes import Processes
 
 
-class TrainingFeatures(Dataset[Read]):
+class TrainingFeatures(Source):
     """Draws to rows of features.
 
     Args:
-        rows: float32 [N, d], the features of the training items.
+        items: what draws refer to.
+        rows: float32 [N, d], their features.
+        unreadable: what is wrong with items that have none.
+        seed: of the run.
     """
 
-    def __init__(self, rows: npt.NDArray[np.float32]) -> None:
-        self.rows = rows
+    def __init__(self, items: Items, rows: npt.NDArray[np.float32], unreadable: Mapping[int, str], seed: int) -> None:
+        super().__init__(items, seed)
+        self.rows, self.unreadable = rows, unreadable
 
-    def __getitem__(self, draw: Draw) -> Read:
-        """Return the features of one draw."""
-        return Read(self.rows[draw.index], draw.index, ())
+    def read(self, index: int) -> Inputs | str:
+        """Return an item's features."""
+        return self.unreadable[index] if index in self.unreadable else np.asarray(self.rows[index])
 
 
-def open_source(plan: Plan, processes: Processes) -> Dataset[Read]:
-    """Return what batches are read from: pixels, or features where a frozen backbone always gives the same ones.
-
-    Raises:
-        InkseekError: a picture whose features are wanted cannot be read.
-    """
-    recipe = plan.recipe
+def open_source(plan: Plan, processes: Processes) -> Source:
+    """Return what batches are read from: pixels, or features where a frozen backbone always gives the same ones."""
+    recipe, model = plan.recipe, plan.model
     if not plan.on_features:
-        return TrainingPixels(plan.training, recipe.data.image_size, recipe.augment.build(), recipe.seed)
+        return TrainingPixels(plan.training, model.prepare, recipe.augment.build(model.prepare), recipe.seed)
     # The others find in the cache what the first has computed.
-    processes.on_first(lambda: backbone_features(plan.model, plan.training))
-    return TrainingFeatures(backbone_features(plan.model, plan.training))
+    processes.on_first(lambda: readable_features(model, plan.training))
+    return TrainingFeatures(plan.training, *readable_features(model, plan.training), recipe.seed)

@@ -21,8 +21,8 @@ from inkseek.margins.relation_network import RelationNetwork
 from inkseek.models.tuning import set_train_mode
 from inkseek.relations import Batch
 from inkseek.training.ema import EMA
+from inkseek.training.loader import ReadBatch
 from inkseek.training.optimisation import build_optimiser, clip, schedule, set_rates
-from inkseek.training.pixels import ReadBatch
 from inkseek.training.plan import Plan
 from inkseek.training.processes import Processes
 from inkseek.training.whole_batch import backward

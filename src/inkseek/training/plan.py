@@ -24,6 +24,7 @@ from inkseek.models.bundle import Model, new_model
 from inkseek.models.card import MarginCard
 from inkseek.models.tuning import apply_tuning, parameter_groups
 from inkseek.training.recipe import BatchPart, Recipe
+from inkseek.training.tracking import check_tracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,10 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
         name: the recipe's name, kept in the bundle.
 
     Raises:
-        InkseekError: data that are not there, or that the batch does not fit; an unknown backbone.
+        InkseekError: data that are not there, or that the batch does not fit; an unknown backbone; a tracker that is
+            not installed.
     """
+    check_tracker(recipe.track)
     dataset = open_dataset(recipe.data.name, recipe.data.root)
     validating = recipe.validate_.on != "none"
     training = _fewer(dataset.training(hold_out=validating), recipe.data.classes)
@@ -111,6 +114,7 @@ def make_plan(recipe: Recipe, name: str) -> Plan:
         recipe.model.backbone,
         dim=recipe.model.dim,
         image_size=recipe.data.image_size,
+        resize=recipe.data.resize,
         weights=recipe.model.weights,
         head_batchnorm=recipe.model.head_batchnorm,
         recipe=name,

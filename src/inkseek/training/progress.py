@@ -14,6 +14,8 @@ from inkseek.training.plan import Plan
 
 # Where no bar can move (a log file, a batch job), a line says now and then how far the run is.
 _LINE_EVERY = 50
+# Figures of the whole step; what else has no dot in its name is a term of the objective.
+_NO_TERM = frozenset({"loss", "images/s", "gradient", "lr"})
 
 
 class RichReporter:
@@ -102,6 +104,9 @@ class WarningsOnly:
 def _say(figures: Mapping[str, float]) -> str:
     """The figures of a logging step in a line: speed, loss and its terms, active share, relative distance."""
     parts = [f"{figures['images/s']:.0f} images/s", f"loss {figures['loss']:.3f}"]
+    terms = [name for name in figures if "." not in name and name not in _NO_TERM]
+    if len(terms) > 1:
+        parts.append(f"of {', '.join(f'{name} {figures[name]:.3f}' for name in terms)}")
     base = next((name.removesuffix(".variance") for name in figures if name.endswith(".variance")), None)
     if base is not None:
         if f"{base}.active" in figures:
@@ -123,10 +128,11 @@ def summary(plan: Plan) -> Table:
     pictures = f"{photos} photos" if plan.dataset.one_domain else f"{sketches} sketches, {photos} photos"
     table.add_row("data", f"{plan.dataset.name}: {classes} classes, {pictures}")
     table.add_row("", f"{held} seen classes held out for validation, {unseen} unseen classes untouched")
+    crop = f", cut out of {recipe.data.resize}" if recipe.data.resize else ""
     table.add_row(
         "model",
-        f"{recipe.model.backbone} at {recipe.data.image_size} px, {plan.model.embedder.dim} numbers an embedding, "
-        f"{plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
+        f"{recipe.model.backbone} at {recipe.data.image_size} px{crop}, {plan.model.embedder.dim} numbers an "
+        f"embedding, {plan.trained_parameters:,} of {plan.parameters:,} parameters learn ({recipe.model.tune}, "
         f"BatchNorm {recipe.model.batchnorm})"
         + (", head dropped after training" if recipe.model.head == "dropped" else ""),
     )

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from inkseek.datasets.catalogue import DATASETS
 from inkseek.errors import InkseekError, first_problem, nearest
 from inkseek.images.augmentation import Augmentation
+from inkseek.images.preprocessing import Preparation
 from inkseek.losses.catalogue import build_objective
 from inkseek.margins.bilevel import bilevel_term
 from inkseek.margins.settings import MetaSettings, with_margins
 from inkseek.metrics.names import metric as parse_metric
 from inkseek.models.tuning import BatchNormMode, Tune
 from inkseek.training import plain_yaml
+from inkseek.training.tracking import TrackerName
 
 _SUFFIXES = (".yaml", ".yml")
 _WHOLE = ("batch", "objective")
@@ -31,15 +33,24 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """Which data set, where its pictures are, and how large the model sees them.
+    """Which data set, where its pictures are, and how the model sees them.
 
+    Photos are squeezed whole into squares of `image_size`. With `resize` they keep their aspect ratio: their shorter
+    side is brought to `resize` pixels, and `image_size` is cut out of the middle, in training out of a random place.
     `classes` trains on so many of the seen classes alone, spread evenly over their list.
     """
 
     name: str
     root: Path | None = None
     image_size: int = Field(default=128, ge=32, le=1024)
+    resize: int | None = Field(default=None, ge=32, le=2048)
     classes: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="after")
+    def _crops_what_is_there(self) -> Self:
+        if self.resize is not None and self.resize < self.image_size:
+            raise ValueError(f"resize ({self.resize}) must be at least image_size ({self.image_size}), the crop")
+        return self
 
 
 class ModelPart(_Part):
@@ -122,9 +133,9 @@ class AugmentPart(_Part):
         """Whether pictures stay as they are."""
         return self.scale == 1 and not any((self.flip, self.rotation, self.stroke, self.colour, self.grey))
 
-    def build(self) -> Augmentation:
-        """Return the augmentation."""
-        return Augmentation(**self.model_dump())
+    def build(self, prepare: Preparation) -> Augmentation:
+        """Return the augmentation of pictures that are prepared so."""
+        return Augmentation(**self.model_dump(), crop=prepare.size if prepare.resize else None)
 
 
 class Rates(_Part):
@@ -205,7 +216,7 @@ class Recipe(_Part):
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     threads: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0, le=64)
-    track: Literal["tensorboard"] | None = None
+    track: TrackerName | None = None
 
     def to_yaml(self) -> str:
         """Return the resolved recipe, every default written out."""

@@ -10,10 +10,11 @@ import torch
 
 from inkseek.training.features import open_source
 from inkseek.training.learner import Learner
-from inkseek.training.pixels import open_loader
+from inkseek.training.loader import open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import joined
 from inkseek.training.recipe import Recipe
+from inkseek.training.validation import check_pictures
 
 _STEPS = 3
 
@@ -57,6 +58,7 @@ def rehearse(recipe: Recipe, name: str) -> Rehearsal:
     with joined(recipe.device) as processes:
         plan = make_plan(recipe, name)
         learner = Learner(plan, processes)
+        check_pictures(plan, processes)
         source = open_source(plan, processes)
         stop = min(_STEPS + 1, recipe.optim.steps)
         unreadable: dict[str, None] = {}

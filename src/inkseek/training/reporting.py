@@ -1,11 +1,13 @@
-"""Where the news of a run goes: to whoever watches, to `log.jsonl`, to TensorBoard; of several processes, once."""
+"""Where the news of a run goes: to whoever watches, to `log.jsonl`, to a tracker; of several processes, once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from inkseek.errors import InkseekError
 from inkseek.training.log import Log
 from inkseek.training.plan import Plan
 from inkseek.training.processes import Processes
@@ -36,16 +38,18 @@ class News:
         plan: what is run.
         processes: this process among the run's.
         reporter: who watches.
-        keep: what the log and TensorBoard hold of later steps is of a run that was cut off, and is written again.
+        keep: what the log and a tracker hold of later steps is of a run that was cut off, and is written again.
 
     Raises:
-        InkseekError: a tracker is asked for that is not installed.
+        InkseekError: a tracker is asked for that cannot start.
     """
 
     def __init__(self, run: Path, plan: Plan, processes: Processes, reporter: Reporter, *, keep: int) -> None:
         self._reporter, self._first = reporter, processes.first
         self._log = Log(run / "log.jsonl", keep=keep) if processes.first else None
-        self._tracker = Tracker(run, plan.recipe.track if processes.first else None, keep=keep)
+        settings = plan.recipe.model_dump(mode="json", by_alias=True)
+        self._tracker = Tracker(run, plan.recipe.track if processes.first else None, keep=keep, settings=settings)
+        self._step = keep
         self._named: set[str] = set()
         if processes.first:
             reporter.started(plan, keep)
@@ -76,10 +80,21 @@ class News:
             self._reporter.warned(step, f"unreadable and replaced by another of its class: {line}")
 
     def close(self) -> None:
-        """Have everything on disk."""
-        self._tracker.close()
+        """Have everything where it belongs."""
+        with self._without_tracker():
+            self._tracker.close()
 
     def _write(self, step: int, row: Mapping[str, float]) -> None:
         assert self._log is not None, "the first process has one"
         self._log.write(step, row)
-        self._tracker.write(step, row)
+        self._step = step
+        with self._without_tracker():
+            self._tracker.write(step, row)
+
+    @contextmanager
+    def _without_tracker(self) -> Iterator[None]:
+        """Go on where the tracker fails: a service that is down must not cost a run whose log is on disk."""
+        try:
+            yield
+        except InkseekError as error:
+            self._reporter.warned(self._step, f"{error}; the run's figures are in log.jsonl")

@@ -21,16 +21,16 @@ from inkseek.models.card import MarginCard
 from inkseek.training.checkpoint import Checkpoints
 from inkseek.training.features import open_source
 from inkseek.training.learner import Learned, Learner
+from inkseek.training.loader import open_loader
 from inkseek.training.not_finite import FiniteWatch
 from inkseek.training.optimisation import rate_of_model
-from inkseek.training.pixels import open_loader
 from inkseek.training.plan import Plan, make_plan
 from inkseek.training.processes import Processes, joined
 from inkseek.training.recipe import Recipe
 from inkseek.training.reporting import News, Reporter
 from inkseek.training.run_folder import claim
 from inkseek.training.stopping import stop_requested
-from inkseek.training.validation import validate
+from inkseek.training.validation import check_pictures, validate
 
 LOG_EVERY = 10
 
@@ -92,6 +92,8 @@ def _steps(
     if learner.live_batchnorm:
         for advice in _of_live_batchnorm(recipe, processes):
             news.warned(start, advice)
+    if start < steps:
+        check_pictures(plan, processes)
     loader = open_loader(open_source(plan, processes), plan.batches, start, steps, processes, recipe.workers)
     watch, detector = FiniteWatch(run, plan.training, processes), CollapseDetector(plan.objective)
     speed = _Speed(plan.batches.size)
