@@ -256,7 +256,7 @@ def main() -> None:
         _tell(part, figures, options.out)
 
 
-def _tell(part: str, figures: Mapping[str, str], out: Path | None) -> None:
+def _tell(part: str, figures: dict[str, str], out: Path | None) -> None:
     print(part, *(f"{name} {value}" for name, value in figures.items() if value), sep="  ", flush=True)
     about = (
         shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]),
