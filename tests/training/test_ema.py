@@ -39,12 +39,12 @@ def test_decay_zero_is_the_weights_themselves() -> None:
 
 
 def test_what_does_not_learn_stays() -> None:
-    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    module[0].requires_grad_(False)
+    fixed, learns = nn.Linear(2, 2), nn.Linear(2, 2)
+    module = nn.Sequential(fixed.requires_grad_(False), learns)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     ema = EMA(module, 0.5)
     with torch.no_grad():
-        module[1].weight.add_(1.0)
+        learns.weight.add_(1.0)
     ema.update()
     assert ema.state.keys() == before.keys()
     assert torch.equal(ema.state["0.weight"], before["0.weight"])
