@@ -144,7 +144,8 @@ def _sums(x: Floats) -> Floats:
 
     A plain sum adds in an order that depends on the row's length, and a running one waits for each of its steps.
     """
-    return np.einsum("ngk->ng", x.reshape(len(x), -1, GROUP)).cumsum(axis=1)[:, -1].copy()
+    groups: Floats = np.einsum("ngk->ng", x.reshape(len(x), -1, GROUP))
+    return groups.cumsum(axis=1)[:, -1].copy()
 
 
 def of_rank(rank: npt.NDArray[np.integer], top: int | None) -> Floats:

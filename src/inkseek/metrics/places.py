@@ -74,10 +74,8 @@ def find_places(scores: Float32s, start: Ints, stop: Ints) -> Places:
         count[rows] = mine.shape[1]
         if mine[:, 0].min() == -np.inf:
             count[rows] = np.count_nonzero(mine > -np.inf, axis=1)
-        if mine.shape[1] > _FEW:
-            found = _by_histogram(scores[rows], mine, room)
-        else:
-            found = _by_comparison(scores[rows], mine)
+        many = mine.shape[1] > _FEW
+        found = _by_histogram(scores[rows], mine, room) if many else _by_comparison(scores[rows], mine)
         padding = np.arange(mine.shape[1]) >= count[rows, None]
         for whole, part in zip((above, level), found, strict=True):
             np.copyto(whole[rows, : mine.shape[1]], part[:, ::-1], where=~padding, casting="same_kind")
@@ -106,8 +104,8 @@ def _by_histogram(rows: Float32s, mine: Float32s, room: tuple[Float32s, Ints]) -
 
     A bin's number grows with the score, rounding and all, so that entries of other bins are counted by a histogram of
     the row alone. Entries that share a bin with one of the scores are few: they are sorted. Rows of 10^4 entries take
-    half the time of sorting them where the processor compresses vectors slowly, and about the same elsewhere. In `room`,
-    which is at least as large as the rows, their bins are worked out: fresh memory would be slower.
+    half the time of sorting them where the processor compresses vectors slowly, and about the same elsewhere. Bins are
+    worked out in `room`, at least as large as the rows: fresh memory would be slower.
     """
     m, bins = len(rows), max(64, 1 << rows.shape[1].bit_length())
     # What is left out of a row has no place, and must not widen the range: the row's best score stands in for it.
