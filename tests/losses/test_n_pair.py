@@ -156,3 +156,12 @@ def test_large_similarities_neither_overflow_nor_vanish() -> None:
     assert loss.isfinite()
     assert embeddings.grad is not None
     assert embeddings.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("anchors", ["first", "all"])
+def test_a_second_gradient_fails_loudly(anchors: Any) -> None:
+    embeddings = normal(6)
+    loss = NPair(anchors=anchors)(embeddings, [0, 0, 1, 1, 2, 2])
+    (gradient,) = torch.autograd.grad(loss, embeddings, create_graph=True)
+    with pytest.raises(RuntimeError, match="cannot be differentiated a second time"):
+        torch.autograd.backward(gradient.sum())

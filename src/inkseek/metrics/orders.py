@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from inkseek.metrics.places import Int32s, Places
+from inkseek.metrics.places import GROUP, Int32s, Places
 from inkseek.metrics.scoring import Ints
 
 Floats = npt.NDArray[np.float64]
@@ -29,6 +29,7 @@ class Order:
     def __init__(self, ahead: Int32s, count: Ints, kept: npt.NDArray[np.bool_] | None = None) -> None:
         self.ahead, self.count, self.kept = ahead, count, kept
         self._within: dict[int, Ints] = {}
+        self._precisions: dict[int, Floats] = {}
         self._interpolated: dict[int, Floats] = {}
 
     @cached_property
@@ -36,13 +37,6 @@ class Order:
         """[n, R_max], the precision at each relevant item."""
         result: Floats = np.arange(1.0, self.ahead.shape[1] + 1) / (self.ahead + 1)
         return result if self.kept is None else np.where(self.kept, result, 0.0)
-
-    @cached_property
-    def _precisions(self) -> Floats:
-        """[n, R_max + 1], the sum of precision over the first h relevant items."""
-        result = np.zeros((len(self.ahead), self.ahead.shape[1] + 1))
-        np.cumsum(self.precision, axis=1, out=result[:, 1:])
-        return result
 
     def within(self, top: Top) -> Ints:
         """Return [n]: how many relevant items stand in the top (an int, or one a query)."""
@@ -63,18 +57,23 @@ class Order:
 
     def precisions(self, top: Top) -> Floats:
         """Return [n]: the sum of precision at the kept relevant items in the top."""
-        return np.asarray(self._precisions[np.arange(len(self.ahead)), self.within(top)])
+        if not isinstance(top, int):
+            return _sums(self._precision_within(top))
+        if top not in self._precisions:
+            self._precisions[top] = _sums(self._precision_within(top))
+        return self._precisions[top]
 
     def interpolated(self, top: int) -> Floats:
         """Return [n]: the sum of VOC-interpolated precision in the top, of rankings whose items are all kept."""
         if top not in self._interpolated:
-            columns = min(top, self.ahead.shape[1])
-            inside = np.arange(columns) < self.within(top)[:, None]
-            precision = np.where(inside, self.precision[:, :columns], 0.0)
-            highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            # A running sum does not depend on how much padding follows, as the pairwise `sum` does.
-            self._interpolated[top] = highest.cumsum(axis=1)[:, -1].copy()
+            precision = self._precision_within(top)
+            self._interpolated[top] = _sums(np.maximum.accumulate(precision[:, ::-1], axis=1))
         return self._interpolated[top]
+
+    def _precision_within(self, top: Top) -> Floats:
+        """[n, a multiple of GROUP], the precision at each relevant item in the top, and 0 elsewhere."""
+        columns = min(GROUP * -(-top // GROUP) if isinstance(top, int) else WHOLE, self.ahead.shape[1])
+        return np.where(np.arange(columns) < self.within(top)[:, None], self.precision[:, :columns], 0.0)
 
     def first(self, top: int | None) -> Floats:
         """Return [n]: whether the first relevant item stands in the top, or 1 / its rank where there is no top."""
@@ -138,6 +137,15 @@ class Expected:
 
     def _by_query(self, of_group: Floats) -> Floats:
         return np.asarray(np.bincount(self.row, weights=of_group, minlength=len(self.count)), dtype=np.float64)
+
+
+def _sums(x: Floats) -> Floats:
+    """Return [n], the sums of rows [n, a multiple of GROUP]; zeros behind a row leave its sum what it is, to the bit.
+
+    A plain sum adds in an order that depends on the row's length, and a running one waits for each of its steps.
+    """
+    groups: Floats = np.einsum("ngk->ng", x.reshape(len(x), -1, GROUP))
+    return groups.cumsum(axis=1)[:, -1].copy()
 
 
 def of_rank(rank: npt.NDArray[np.integer], top: int | None) -> Floats:
