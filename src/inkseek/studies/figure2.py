@@ -44,8 +44,8 @@ def _draw(outcome: Outcome) -> Figure:
                 marker=drawing.MARKS[_BASES.index(base)],
                 alpha=0.9 if row in alone else 0.35,
             )
-        axes[2].set_title("c  Clusters; size: variance; pale: with SEC, RDVC")
-        axes[2].set_xlabel("NMI, %")
+        axes[2].set_title("c  Clusters; size: variance")
+        axes[2].set_xlabel("NMI, %; pale: rows with SEC, RDVC or both")
         axes[2].set_ylabel("F1, %")
         if alone:
             axes[0].legend(loc="upper left", fontsize=7)
