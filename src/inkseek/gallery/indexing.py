@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ import torch
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Records
 from inkseek.gallery.picture_files import Read, Unreadable, read_file, stamp_of
+from inkseek.gallery.sources import address_of, is_remote
 from inkseek.gallery.store import Content, Entry
 from inkseek.images.reading import find_pictures
 from inkseek.models.bundle import Model
@@ -68,6 +68,8 @@ def pictures_below(folder: Path) -> Found:
     Raises:
         InkseekError: the folder is missing, is a file, cannot be entered, or holds no picture.
     """
+    if is_remote(folder):
+        raise InkseekError(f"{address_of(folder)} is not a folder of this machine; add --engine ray to read it")
     if not folder.exists():
         raise InkseekError(f"there is no folder {folder}; name one that holds pictures")
     if not folder.is_dir():
@@ -131,7 +133,7 @@ def index_folder(
         unreadable.extend(file for file in batch if isinstance(file, Unreadable))
         if progress is not None:
             progress(done, len(changed))
-    gone = {path for path in known.keys() - set(found.pictures) if _is_gone(path)}
+    gone = {path for path in known.keys() - set(found.pictures) if is_gone(path)}
     # What these showed has been overwritten by something that is no picture.
     gone |= {file.path for file in unreadable} & set(changed) & known.keys()
     store.remove(gone)
@@ -180,7 +182,7 @@ def _entry(file: Read, vectors: Iterator[npt.NDArray[np.float32]]) -> Entry:
     return Entry(file.path, file.stamp, file.sha256, content)
 
 
-def _is_gone(path: Path) -> bool:
+def is_gone(path: Path) -> bool:
     """Whether a file is certainly gone: a folder that may not be entered just now does not lose its pictures."""
     try:
         path.stat()
@@ -197,8 +199,3 @@ def attribution_of(folder: Path) -> str:
         with suppress(OSError), (place / ATTRIBUTION_FILE).open(encoding="utf-8", errors="replace") as file:
             return " ".join(file.read(_MOST_ATTRIBUTION).split())
     return ""
-
-
-def absolute(folder: str | os.PathLike[str]) -> Path:
-    """Return the one path under which a folder is known to a gallery."""
-    return Path(folder).expanduser().resolve()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Ids, Vectors
@@ -370,6 +371,12 @@ class MilvusStore:
         """Whether a picture with this hash of its file is there."""
         with self._errors():
             return bool(self._client.get(self._contents, ids=[sha256.hex()], output_fields=["sha256"]))
+
+    def hashes(self) -> npt.NDArray[np.bytes_]:
+        """Return the hashes of all contents, 32 bytes each [M]."""
+        with self._errors():
+            rows = self._rows(self._contents, "", ["sha256"])
+            return np.array([bytes.fromhex(row["sha256"]) for row in rows], dtype="S32")
 
     def contents(self, hashes: Sequence[bytes]) -> dict[bytes, Content]:
         """Return what is in the files with these hashes, as far as it is there."""

@@ -28,10 +28,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that could not be indexed, and why."""
+    """A file that could not be indexed, and why; `reached` tells whether its content was looked at."""
 
     path: Path
     reason: str
+    reached: bool = True
 
 
 @dataclass(frozen=True, eq=False)

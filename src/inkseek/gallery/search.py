@@ -18,8 +18,10 @@ from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Finder, Place, Records
 from inkseek.gallery.examples import Example, Query, combine, picture_of
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.indexing import Progress, Report, absolute, index_folder, pictures_below
+from inkseek.gallery.indexing import Progress, Report, index_folder, pictures_below
 from inkseek.gallery.ranking import distance, fold, near_duplicates, within
+from inkseek.gallery.ray_engine import RayEngine
+from inkseek.gallery.sources import absolute
 from inkseek.gallery.sqlite import SqliteFile
 from inkseek.gallery.store import ModelRecord, Picture
 from inkseek.images.preprocessing import Domain, prepare
@@ -167,6 +169,7 @@ class Gallery:
         rebuild: bool = False,
         batch_size: int = 32,
         progress: Progress | None = None,
+        engine: RayEngine | None = None,
     ) -> Report:
         """Bring the gallery up to date with the pictures below a folder; what is already there is not embedded again.
 
@@ -176,13 +179,15 @@ class Gallery:
             rebuild: start afresh when `model` is not the one that made the gallery, instead of refusing.
             batch_size: pictures in one forward pass and one transaction.
             progress: called with (pictures done, pictures to do).
+            engine: Ray reads and embeds, on one machine or many, and from more than folders (`RayEngine`); by default
+                this process does it alone.
 
         Raises:
             InkseekError: the folder is missing or holds no picture, there is no model, or it is not the one that made
                 the gallery.
         """
         where = absolute(folder)
-        found = pictures_below(where)
+        found = pictures_below(where) if engine is None else None
         model, reference = self._choose(model)
         record = None if self._store is None else self._store.model
         if record is not None and not rebuild:
@@ -193,6 +198,9 @@ class Gallery:
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
                 store.remember_model(new)
             self._model = model
+        if engine is not None:
+            return engine.index(store, model, where, batch_size=batch_size, progress=progress)
+        assert found is not None  # as this engine has looked
         return index_folder(store, model, where, found, batch_size=batch_size, progress=progress)
 
     def search(
