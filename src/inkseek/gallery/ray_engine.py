@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ _MOST_TOGETHER = 256
 # On CPUs, as the forward pass takes about three times as long as reading and decoding.
 _READER, _EMBEDDER = 0.25, 0.75
 _TRIES, _PAUSE = 3, 1.0
+# The line of a worker's traceback that says what went wrong.
+_ERROR = re.compile(r"[\w.]+: ")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class _Run:
         """Return what there is to read: every row of Parquet; of files, those that are not known as they are."""
         home = self.source.home
         if self.engine.columns is not None:
-            parts = list(self.source.row_groups())
+            parts = list(self.source.row_groups(self.engine.columns))
             tasks = [_task(part.file, Stamp(part.rows, part.mtime_ns), part.number) for part in parts]
             return _Work(tasks, sum(part.rows for part in parts), set(), 0, [])
         left_out: list[Unreadable] = []
@@ -220,10 +223,8 @@ class _Run:
             for table in stream.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield [_from_row(row) for row in table.to_pylist()]
         except self.ray.exceptions.RayError as error:
-            cause = error
-            while isinstance(cause.__cause__, Exception):
-                cause = cause.__cause__
-            what = " ".join(str(cause).split())[-300:]
+            said = [line for line in str(error).splitlines() if _ERROR.match(line)] or [str(error)]
+            what = " ".join(said[-1].split())[:300]
             raise InkseekError(f"Ray could not go on ({what}); what was written is kept, index again") from error
 
 

@@ -102,14 +102,17 @@ class Source:
         """
         return self._files(PICTURE_SUFFIXES, "pictures")
 
-    def row_groups(self) -> Iterator[RowGroup]:
+    def row_groups(self, columns: Columns) -> Iterator[RowGroup]:
         """Yield the parts of all Parquet files below the root, or of the one that it is.
 
         Raises:
-            InkseekError: there are none, or one that is not read here.
+            InkseekError: there are none, or one that is not read here or has not these columns.
         """
         for name, (_, stamp) in self._files(frozenset({".parquet"}), "Parquet files").items():
             with closing(self._parquet(name)) as file:
+                known = file.schema_arrow.names
+                if missing := [column for column in (columns.id, columns.image) if known.count(column) != 1]:
+                    raise InkseekError(f"{name}: has no column {missing[0]}; there are {', '.join(known)}")
                 for number in range(file.metadata.num_row_groups):
                     yield RowGroup(name, stamp.mtime_ns, number, file.metadata.row_group(number).num_rows)
 
@@ -153,13 +156,10 @@ class Source:
         A name may have `/` in it; one that leads out of the source, and bytes that are null, are empty bytes.
 
         Raises:
-            InkseekError: the file has not these columns.
+            InkseekError: the file is no longer what it was.
         """
         with closing(self._parquet(part.file)) as file:
             for batch in file.iter_batches(size, row_groups=[part.number], columns=[columns.id, columns.image]):
-                if batch.num_columns != 2:
-                    known = ", ".join(file.schema_arrow.names)
-                    raise InkseekError(f"{part.file}: has no columns {columns.id} and {columns.image}, but {known}")
                 names, images = batch.column(columns.id).to_pylist(), batch.column(columns.image).to_pylist()
                 yield [
                     (path, Stamp(len(content), part.mtime_ns), content)
