@@ -91,6 +91,9 @@ class Finder(Protocol):
     def vectors_of(self, ids: Ids) -> Vectors:
         """Return the vectors [N, dim] of ids [N] just found; zeros for one that has gone meanwhile."""
 
+    def sample(self, most: int) -> Vectors:
+        """Return the vectors [N, dim] of at most so many pictures, from all over the gallery, always the same ones."""
+
 
 class Place(Protocol):
     """Where a gallery is, or will be."""

@@ -89,6 +89,7 @@ class MilvusStore:
         )
         self._kind: str | None = None
         self._made = self._written = False
+        self._sample: tuple[object, Vectors] | None = None
         # Hashes of contents that may have lost their last picture.
         self._suspects: set[str] = set()
         with self._errors():
@@ -452,6 +453,18 @@ class MilvusStore:
                 for row in self._client.get(self._pictures, ids=page, output_fields=["id", "vector"]):
                     vectors[place[row["id"]]] = row["vector"]
         return vectors
+
+    def sample(self, most: int) -> Vectors:
+        """Return the vectors [N, dim] of at most so many pictures; those of the lowest ids, which are hashes."""
+        revision = self.revision
+        if self._sample is None or self._sample[0] != revision:
+            with self._errors():
+                rows = self._client.query(
+                    self._pictures, filter="", limit=min(most, _MOST_NEAREST), output_fields=["id", "vector"]
+                )
+            rows.sort(key=lambda row: row["id"])
+            self._sample = revision, np.array([row["vector"] for row in rows], dtype=np.float32)
+        return self._sample[1][:most]
 
 
 def _pages(things: Sequence[T], size: int = _PAGE) -> Iterator[list[T]]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from PIL import Image
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Finder, Place, Records
+from inkseek.gallery.cutoff import Cutoff, margin_of
 from inkseek.gallery.examples import Example, Query, combine, picture_of
 from inkseek.gallery.filters import Filter
 from inkseek.gallery.indexing import Progress, Report, index_folder, pictures_below
@@ -29,7 +30,6 @@ from inkseek.models.bundle import Model, load
 from inkseek.models.runtime import Runtime, with_runtime
 
 Vector = npt.NDArray[np.float32]
-Cutoff = float | Literal["margin"]
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,8 @@ class Gallery:
             collapse: fold near-duplicates into the best of them, so that the k pictures differ; a number is the cosine
                 similarity from which two count as near-duplicates.
             cutoff: leave out what is this much farther away than the best picture, in Euclidean distance of unit
-                vectors; `margin` takes the margin that the model has learned.
+                vectors; `margin` takes the margin that the model has learned, `auto` the same or, where there is none,
+                half way from the best picture to what is usual in this gallery (`cutoff.halfway`).
 
         Raises:
             InkseekError: no such file or unreadable, a blank drawing, examples that cancel out, or a gallery without a
@@ -340,9 +341,11 @@ class Gallery:
         Raises:
             InkseekError: the margin is not above 0, or the model has learned none.
         """
-        if cutoff is None:
+        if cutoff is None or not hits:
             return hits
-        margin = self._learned_margin(vector, domain) if cutoff == "margin" else float(cutoff)
+        with self._lock:
+            assert self._finder is not None  # as it has found the hits
+            margin = margin_of(cutoff, self.model, vector, hits[0].score, self._finder, domain)
         return hits[: within([hit.score for hit in hits], margin)]
 
     @property
@@ -374,15 +377,6 @@ class Gallery:
         if vector is None:
             raise InkseekError(f"the gallery {self.name} holds no picture {picture}")
         return vector
-
-    def _learned_margin(self, vector: Vector, domain: Domain) -> float:
-        """Return the margin that the model has learned to keep around a query."""
-        if self.model.margin is None:
-            raise InkseekError(
-                f"the model that made {self.name} has no learned margin; give the cut-off as a distance, "
-                "for example 0.2, or index with a model that was trained with one"
-            )
-        return float(self.model.margins(vector[None], domain)[0])
 
     def _choose(self, model: Model | str | os.PathLike[str] | None) -> tuple[Model, str]:
         """Return the model to index with, and the name under which to load it again."""
