@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ _MOST_TOGETHER = 256
 # On CPUs, as the forward pass takes about three times as long as reading and decoding.
 _READER, _EMBEDDER = 0.25, 0.75
 _TRIES, _PAUSE = 3, 1.0
+# Ray's own switch for machines that are no cluster; read when it is first imported.
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 # The line of a worker's traceback that says what went wrong.
 _ERROR = re.compile(r"[\w.]+: ")
 
@@ -82,12 +85,12 @@ def cluster(address: str | None = None, *, cpus: int | None = None, object_store
         object_store: bytes of its shared memory; Ray's own choice by default.
 
     Raises:
-        InkseekError: Ray is not installed, or no cluster answers.
+        InkseekError: Ray is not installed, no cluster answers, or Ray was imported too early to be kept on loopback.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if address is None:
-        # Ray's own switch for machines that are no cluster; read when it is first imported.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    late = "ray" in sys.modules and os.environ.get(_LOOPBACK) != "0"
+    if address is None and not late:
+        os.environ[_LOOPBACK] = "0"
     try:
         import ray
         import ray.data
@@ -97,6 +100,11 @@ def cluster(address: str | None = None, *, cpus: int | None = None, object_store
     if ray.is_initialized():
         yield ray
         return
+    if address is None and late:
+        raise InkseekError(
+            f"Ray was imported before Inkseek could keep it on loopback; set {_LOOPBACK}=0 before that, or start Ray "
+            "yourself with ray.init()"
+        )
     here: dict[str, Any] = (
         {"num_cpus": cpus, "object_store_memory": object_store, "include_dashboard": False} if not address else {}
     )

@@ -17,7 +17,7 @@ from inkseek.gallery.store import Stamp
 from inkseek.images.reading import PICTURE_SUFFIXES
 
 # A path cannot hold two slashes in a row; no absolute path of this machine looks like one of these.
-_REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
+_REMOTE = re.compile(r"^([a-z][a-z0-9+.-]+):/+(?=[^/])")
 # More bytes than the largest picture that is decoded has, in any format.
 _MOST_BYTES = 1 << 30
 
