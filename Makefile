@@ -69,5 +69,5 @@ $(VENV)/.demo: $(BIN)/uv pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
 	@echo "installing (PyTorch is large: a few minutes the first time) ..."
-	$(INSTALL) --editable '.[demo,server,backbones,competitors,parquet,export,tracking,heic,watch,milvus,dev]'
+	$(INSTALL) --editable '.[demo,server,backbones,competitors,parquet,export,tracking,heic,watch,milvus,ray,dev]'
 	@touch $@ $(VENV)/.demo

@@ -1,12 +1,16 @@
 """Searching and indexing beside what they cannot do without, measured in turns.
 
-    python benchmarks/gallery.py [searching] [indexing] [--out results/bench-gallery.csv]
+    python benchmarks/gallery.py [searching] [indexing] [milvus] [ray] [--out results/bench-gallery.csv]
 
 Searching: 100,000 random unit vectors of length 512 in a gallery's file. `Gallery.find`, which asks the index and reads
 the hits from SQLite, beside FAISS's flat index alone; and from strokes to hits, with the model's forward pass.
 Indexing: JPEG files of 1024 x 768 pixels, new to the gallery, beside decoding (two threads, to the model's pixels) and
-the forward pass in batches, each alone; and beside a plain loop of Pillow and torch, a picture at a time. The model is
-EfficientNet-Lite0 at 128 pixels with an untrained head. Memory is the operating system's, of a process that searches.
+the forward pass in batches, each alone; and beside a plain loop of Pillow and torch, a picture at a time; by torch and
+by ONNX Runtime, each beside its own forward pass. The model is EfficientNet-Lite0 at 128 pixels with an untrained head.
+Memory is the operating system's, of a process that searches.
+Milvus: the same searches in Milvus Lite, in this process, by its exact index. Ray: the same files several times, each
+time with other bytes at its end, by Ray Data with a worker for each core into Milvus Lite, beside this process alone
+into the same; counted from the first pictures that are written, so that neither's start is in it, which stands apart.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -33,17 +38,21 @@ from PIL import Image
 
 from inkseek.evaluation import provenance
 from inkseek.evaluation.results_csv import COLUMNS, append_row
+from inkseek.gallery.copying import copy_gallery
 from inkseek.gallery.filters import Filter
+from inkseek.gallery.milvus import MilvusCollection
+from inkseek.gallery.ray_engine import RayEngine
 from inkseek.gallery.search import Gallery, open_gallery
 from inkseek.gallery.store import Content, Entry, ModelRecord, Stamp, Store
 from inkseek.images.strokes import Stroke
 from inkseek.models.bundle import Model, load, new_model
 from inkseek.models.embedding import load_pixels
+from inkseek.models.runtime import Runtime, with_runtime
 
 T = TypeVar("T")
 
 VECTORS, DIM, K, SEARCHES = 100_000, 512, 40, 60
-PICTURES, WIDTH, HEIGHT, BATCH, ROUNDS = 256, 1024, 768, 32, 3
+PICTURES, WIDTH, HEIGHT, BATCH, ROUNDS, COPIES = 256, 1024, 768, 32, 3, 6
 TURN = [i * math.tau / 40 for i in range(41)]
 DRAWING: list[Stroke] = [
     ([math.cos(t) for t in TURN], [math.sin(t) for t in TURN]),
@@ -142,13 +151,14 @@ def _status(name: str) -> float:
 def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
     """What indexing costs beside its parts and beside a plain loop."""
     model = bundle(home)
+    onnx = with_runtime(model, "onnx")
     folder = home / "pictures"
     paths = draw_pictures(folder)
     pixels = np.stack([load_pixels(path, "photo", model.prepare) for path in paths])
 
-    def index() -> Gallery:
-        gallery = open_gallery(home / f"{time.monotonic_ns()}.db")
-        gallery.add(folder, model, batch_size=BATCH)
+    def index(runtime: Runtime) -> Gallery:
+        gallery = open_gallery(home / f"{time.monotonic_ns()}.db", runtime=runtime)
+        gallery.add(folder, onnx if runtime == "onnx" else model, batch_size=BATCH)
         return gallery
 
     def decode() -> None:
@@ -156,7 +166,7 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
             for _ in pool.map(lambda path: load_pixels(path, "photo", model.prepare), paths):
                 pass
 
-    def forward() -> None:
+    def forward(model: Model) -> None:
         for start in range(0, PICTURES, BATCH):
             model.embed_pixels(pixels[start : start + BATCH])
 
@@ -168,24 +178,78 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
             model.embedder(model.normalise(torch.from_numpy(square.copy())[None])).numpy()
 
     parts: dict[str, Callable[[], object]] = {
-        "inkseek index": index,
+        "inkseek index": lambda: index("torch"),
+        "inkseek index --runtime onnx": lambda: index("onnx"),
         "decoding": decode,
-        "forward pass": forward,
+        "forward pass": lambda: forward(model),
+        "forward pass, ONNX Runtime": lambda: forward(onnx),
         "plain loop, Pillow and torch": plain,
     }
-    model.embed_pixels(pixels[:BATCH])
+    of_parts = {"inkseek index": "forward pass", "inkseek index --runtime onnx": "forward pass, ONNX Runtime"}
+    for start in (forward, forward):
+        start(model)
+        start(onnx)
     turns = [{part: seconds(do) for part, do in parts.items()} for _ in range(ROUNDS)]
-    ours = "inkseek index"
-    share = statistics.median((turn["decoding"] + turn["forward pass"]) / turn[ours] for turn in turns)
     for part in parts:
-        times = statistics.median(turn[part] / turn[ours] for turn in turns)
         figures = {
             "images/s": f"{PICTURES / statistics.median(turn[part] for turn in turns):.1f}",
-            "share of its parts' speed": f"{share:.3f}" if part == ours else "",
-            "times inkseek": f"{times:.3f}" if part.startswith("plain") else "",
             "rounds": str(ROUNDS),
         }
+        if part in of_parts:
+            share = statistics.median((turn["decoding"] + turn[of_parts[part]]) / turn[part] for turn in turns)
+            figures["share of its parts' speed"] = f"{share:.3f}"
+        if part.startswith("plain"):
+            figures["times inkseek"] = f"{statistics.median(turn[part] / turn['inkseek index'] for turn in turns):.3f}"
         yield part, INDEXING, figures
+
+
+def milvus(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """What a search costs in Milvus Lite."""
+    with closing(open_gallery(filled(home, bundle(home)))) as file:
+        gallery = open_gallery(MilvusCollection(str(home / "milvus.db")))
+        taken = seconds(lambda: copy_gallery(file, gallery))
+    queries = _units(SEARCHES, seed=1)
+    only = Filter(folder=home / "7")
+    parts: dict[str, Callable[[int], object]] = {
+        "Milvus Lite, Gallery.find": lambda i: gallery.find(queries[i], K),
+        "Milvus Lite, Gallery.find, one folder of a hundred": lambda i: gallery.find(queries[i], K, only=only),
+    }
+    rounds = SEARCHES // 6
+    for part, do in parts.items():
+        do(0)
+        times = sorted(seconds(partial(do, i)) for i in range(rounds))
+        figures = {"median ms": f"{1000 * statistics.median(times):.2f}", "rounds": str(rounds)}
+        yield part, SEARCHING, figures
+    yield "Milvus Lite, inkseek copy", SEARCHING, {"images/s": f"{VECTORS / taken:.1f}", "rounds": "1"}
+    gallery.close()
+
+
+def ray(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """How fast Ray Data indexes on this machine, beside this process alone."""
+    model = bundle(home)
+    folder = home / "pictures"
+    paths = draw_pictures(folder)
+    for copy in range(1, COPIES):
+        for path in paths:
+            (folder / f"{copy}-{path.name}").write_bytes(path.read_bytes() + bytes([copy]))
+    rates: dict[str, tuple[float, float]] = {}
+    for part, engine in (("into Milvus Lite, this process", None), ("into Milvus Lite, --engine ray", RayEngine())):
+        at: list[tuple[float, int]] = []
+        with closing(open_gallery(MilvusCollection(str(home / f"{len(rates)}.db")))) as gallery:
+            start = time.perf_counter()
+            progress = partial(_note, at)
+            gallery.add(folder, model, batch_size=BATCH, engine=engine, progress=progress)
+        first, last = next(moment for moment in at if moment[1]), at[-1]
+        rates[part] = (last[1] - first[1]) / (last[0] - first[0]), first[0] - start
+    alone = next(iter(rates.values()))[0]
+    for part, (rate, before) in rates.items():
+        figures = {"images/s": f"{rate:.1f}", "s to the first": f"{before:.1f}", "rounds": "1"}
+        figures["times one process"] = f"{rate / alone:.3f}"
+        yield part, INDEXING.replace(f"{PICTURES} JPEG", f"{PICTURES * COPIES} JPEG"), figures
+
+
+def _note(at: list[tuple[float, int]], done: int, _total: int) -> None:
+    at.append((time.perf_counter(), done))
 
 
 def draw_pictures(folder: Path) -> list[Path]:
@@ -205,9 +269,9 @@ def draw_pictures(folder: Path) -> list[Path]:
 
 def main() -> None:
     """Measure what was chosen and write the rows."""
-    questions = {"searching": searching, "indexing": indexing}
+    questions = {"searching": searching, "indexing": indexing, "milvus": milvus, "ray": ray}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("questions", nargs="*", help="searching, indexing; both by default")
+    parser.add_argument("questions", nargs="*", help="searching, indexing, milvus, ray; all by default")
     parser.add_argument("--out", type=Path, help="append rows to this CSV of results")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

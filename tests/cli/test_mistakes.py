@@ -97,6 +97,14 @@ def test_a_run_that_is_there_is_not_overwritten(mistake: Say, tmp_path: Path, ti
     assert (run / "recipe.yaml").read_text() == "kept: true\n"
 
 
+def test_what_is_for_ray_needs_ray(mistake: Say, tmp_path: Path) -> None:
+    for options in (["--address", "auto"], ["--workers", 2], ["--gpus"], ["--parquet", "id,image"]):
+        assert f"{options[0]} is for Ray; give --engine ray" in mistake("index", tmp_path, *options)
+    assert "--engine ray" in mistake("index", "s3://bucket/key", "--model", "frozen:tf_efficientnet_lite0")
+    assert "two columns" in mistake("index", tmp_path, "--engine", "ray", "--parquet", "image")
+    assert "leave --engine ray out" in mistake("index", tmp_path, "--engine", "ray", "--watch")
+
+
 def test_search_and_index_without_a_model(mistake: Say, tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     assert "inkseek demo" in mistake("index", tmp_path, "--gallery", tmp_path / "g.db")

@@ -147,6 +147,15 @@ def test_the_cut_off_keeps_what_is_near_the_best(gallery: Gallery) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_without_a_learned_margin_the_cut_off_is_half_way_to_what_is_usual(gallery: Gallery) -> None:
+    hits = gallery.search(CIRCLE, k=100)
+    assert len(hits) == len(gallery)
+    usual = math.sqrt(2 - 2 * float(np.median([hit.score for hit in hits])))
+    expected = [hit for hit in hits if hit.distance < hits[0].distance + (usual - hits[0].distance) / 2]
+    assert gallery.search(CIRCLE, k=100, cutoff="auto") == expected
+    assert 0 < len(expected) < len(hits) / 2
+
+
 def test_the_cut_off_may_be_the_margin_that_the_model_has_learned(
     frozen_model: Model, folder: Path, tmp_path: Path
 ) -> None:
@@ -167,7 +176,7 @@ def test_the_cut_off_may_be_the_margin_that_the_model_has_learned(
         kept = gallery.search(Example(CIRCLE, domain=domain), k=100, cutoff="margin")
         everything = gallery.search(Example(CIRCLE, domain=domain), k=100)
         expected = [hit for hit in everything if hit.distance < everything[0].distance + margins[domain]]
-        assert kept == expected
+        assert kept == expected == gallery.search(Example(CIRCLE, domain=domain), k=100, cutoff="auto")
         assert 0 < len(kept) < len(hits)
     assert margins["sketch"] != margins["photo"]
 

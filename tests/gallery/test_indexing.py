@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from inkseek.errors import InkseekError
-from inkseek.gallery.indexing import THUMBNAIL, Report
+from inkseek.gallery.indexing import Report
+from inkseek.gallery.picture_files import THUMBNAIL
 from inkseek.gallery.search import Gallery, open_gallery
 from inkseek.images.reading import read_picture
 from inkseek.models.bundle import Model

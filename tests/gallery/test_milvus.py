@@ -98,6 +98,7 @@ def test_finds_what_sqlite_finds(milvus: Gallery, sqlite: Gallery, folder: Path)
     ):
         assert ranking(milvus, k=50, only=only) == ranking(sqlite, k=50, only=only)
     assert len(ranking(milvus, k=50, only=Filter(folder=folder / "sub"))) == 4
+    assert ranking(milvus, k=50, cutoff="auto") == ranking(sqlite, k=50, cutoff="auto")
     assert [hit.path for hit in milvus.search(CIRCLE, k=3)] == [hit.path for hit in sqlite.search(CIRCLE, k=3)]
 
 

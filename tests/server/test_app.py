@@ -164,12 +164,14 @@ def test_only_what_passes_the_filters(shapes: Path, frozen_bundle: Path, tmp_pat
         assert client.post("/api/search", json={"examples": [cross], **options}).status_code in {200, 422}
 
 
-def test_where_the_cut_off_lies(client: TestClient) -> None:
+def test_where_the_cut_off_lies(client: TestClient, gallery: Gallery) -> None:
     answer = ask(client, {"strokes": CROSS}, k=21, cutoff=0.05)
     distances = [math.sqrt(2 - 2 * hit["score"]) for hit in answer["hits"]]
     assert answer["within"] == sum(d < distances[0] + 0.05 for d in distances)
     assert 0 < answer["within"] < 21
     assert ask(client, {"strokes": CROSS}, k=21, cutoff=2)["within"] == 21
+    kept = gallery.search([([0, 100], [0, 100]), ([0, 100], [100, 0])], k=21, cutoff="auto")
+    assert ask(client, {"strokes": CROSS}, k=21)["within"] == len(kept)
 
 
 def test_near_duplicates_fold_when_asked(client: TestClient) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from inkseek.cli.backends import BackendOption, CollectionOption, RuntimeOption, UriOption, place
 
 if TYPE_CHECKING:
-    from inkseek.gallery.search import Cutoff, Hit
+    from inkseek.gallery.cutoff import Cutoff
+    from inkseek.gallery.search import Hit
 
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
 
@@ -50,9 +51,9 @@ def search(
     cutoff: Annotated[
         str | None,
         typer.Option(
-            metavar="DISTANCE|margin",
+            metavar="DISTANCE|margin|auto",
             help="Leave out what is this much farther away than the best picture, in Euclidean distance of unit "
-            "vectors; `margin` takes what the model has learned.",
+            "vectors; `margin` takes what the model has learned, `auto` that or half way to what is usual.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -122,30 +123,36 @@ def search(
 def _cutoff(typed: str | None) -> Cutoff | None:
     from inkseek.errors import InkseekError
 
-    if typed is None or typed == "margin":
-        return "margin" if typed else None
+    if typed is None:
+        return None
+    if typed in ("margin", "auto"):
+        return cast("Cutoff", typed)
     try:
         return float(typed)
     except ValueError:
-        raise InkseekError(f"--cutoff takes a distance such as 0.2, or the word margin, not {typed!r}") from None
+        raise InkseekError(f"--cutoff takes a distance such as 0.2, or margin, or auto, not {typed!r}") from None
 
 
 def _print_paths(hits: list[Hit], end: bytes) -> None:
     import os
 
+    from inkseek.gallery.sources import address_of
+
     # Bytes, so that a file's name that is no text survives.
     out = typer.get_binary_stream("stdout")
-    out.write(b"".join(os.fsencode(hit.path) + end for hit in hits))
+    out.write(b"".join(os.fsencode(address_of(hit.path)) + end for hit in hits))
     out.flush()
 
 
 def _print_json(hits: list[Hit]) -> None:
     import json
 
+    from inkseek.gallery.sources import address_of
+
     rows = [
         {
             "rank": rank,
-            "path": str(hit.path),
+            "path": address_of(hit.path),
             "score": hit.score,
             "distance": hit.distance,
             "id": hit.id,
@@ -165,6 +172,7 @@ def _print_table(hits: list[Hit]) -> None:
     from rich.text import Text
 
     from inkseek.cli.printable import printable
+    from inkseek.gallery.sources import address_of
 
     folded = any(hit.duplicates for hit in hits)
     table = Table(box=None, pad_edge=False)
@@ -174,5 +182,5 @@ def _print_table(hits: list[Hit]) -> None:
     for rank, hit in enumerate(hits, 1):
         alike = [f"+{len(hit.duplicates)}" if hit.duplicates else ""] if folded else []
         size = f"{hit.width}x{hit.height}"
-        table.add_row(str(rank), f"{hit.score:.3f}", str(hit.id), size, *alike, Text(printable(hit.path)))
+        table.add_row(str(rank), f"{hit.score:.3f}", str(hit.id), size, *alike, Text(printable(address_of(hit.path))))
     Console(highlight=False).print(table)

@@ -54,6 +54,9 @@ class Records(Protocol):
     def has_content(self, sha256: bytes) -> bool:
         """Whether a picture with this hash of its file is there."""
 
+    def hashes(self) -> npt.NDArray[np.bytes_]:
+        """Return the hashes of all contents, 32 bytes each [M]."""
+
     def contents(self, hashes: Sequence[bytes]) -> dict[bytes, Content]:
         """Return what is in the files with these hashes, as far as it is there."""
 
@@ -87,6 +90,9 @@ class Finder(Protocol):
 
     def vectors_of(self, ids: Ids) -> Vectors:
         """Return the vectors [N, dim] of ids [N] just found; zeros for one that has gone meanwhile."""
+
+    def sample(self, most: int) -> Vectors:
+        """Return the vectors [N, dim] of at most so many pictures, from all over the gallery, always the same ones."""
 
 
 class Place(Protocol):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,30 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+import torch
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Records
-from inkseek.gallery.store import Content, Entry, Stamp
-from inkseek.images.preprocessing import Preparation
-from inkseek.images.reading import find_pictures, read_picture
+from inkseek.gallery.picture_files import Read, Unreadable, read_file, stamp_of
+from inkseek.gallery.sources import address_of, is_remote
+from inkseek.gallery.store import Content, Entry
+from inkseek.images.reading import find_pictures
 from inkseek.models.bundle import Model
+from inkseek.models.runtime import cores
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures to do) as indexing goes on."""
 
 ATTRIBUTION_FILE = "ATTRIBUTION.txt"
-THUMBNAIL = 256
-_THREADS = 2
+_MOST_WORKERS = 16
 _MOST_ATTRIBUTION = 2000
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A file that could not be indexed, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,8 @@ def pictures_below(folder: Path) -> Found:
     Raises:
         InkseekError: the folder is missing, is a file, cannot be entered, or holds no picture.
     """
+    if is_remote(folder):
+        raise InkseekError(f"{address_of(folder)} is not a folder of this machine; add --engine ray to read it")
     if not folder.exists():
         raise InkseekError(f"there is no folder {folder}; name one that holds pictures")
     if not folder.is_dir():
@@ -102,8 +94,9 @@ def index_folder(
 ) -> Report:
     """Bring the store up to date with the pictures below a folder.
 
-    Every batch is one transaction, so a run that is killed loses the batch in flight and the next one goes on from
-    there. Two threads read and decode while the model embeds.
+    Every batch is one transaction, so a run that is killed keeps what was written and the next one goes on from there.
+    Each core reads, decodes and embeds whole batches by itself: no core waits for another, however decoding and the
+    model compare.
 
     Args:
         store: what the gallery holds; it must already remember this model.
@@ -117,33 +110,30 @@ def index_folder(
         InkseekError: the gallery cannot be written; what was committed before stays.
     """
     start = time.perf_counter()
-    store.remember_folder(folder, _attribution(folder))
+    store.remember_folder(folder, attribution_of(folder))
     known = store.stamps_below(folder)
     unreadable: list[Unreadable] = []
     changed: list[Path] = []
     for path in found.pictures:
         try:
-            if known.get(path) != _stamp(path):
+            if known.get(path) != stamp_of(path):
                 changed.append(path)
         except OSError as error:
             unreadable.append(Unreadable(path, error.strerror or str(error)))
     unchanged = len(found.pictures) - len(changed) - len(unreadable)
-    embedded = reused = 0
-    batch: list[_Read] = []
+    embedded = reused = done = 0
     if progress is not None:
         progress(0, len(changed))
-    for done, result in enumerate(_read_ahead(changed, store, model.prepare, window=2 * batch_size), 1):
-        if isinstance(result, Unreadable):
-            unreadable.append(result)
-        else:
-            batch.append(result)
-        if len(batch) == batch_size or done == len(changed):
-            new = _commit(store, model, batch)
-            embedded, reused = embedded + new, reused + len(batch) - new
-            batch.clear()
-            if progress is not None:
-                progress(done, len(changed))
-    gone = {path for path in known.keys() - set(found.pictures) if _is_gone(path)}
+    for batch in _embedded(changed, store, model, batch_size):
+        entries = [entry for entry in batch if isinstance(entry, Entry)]
+        if entries:
+            store.add(entries)
+        new = sum(entry.content is not None for entry in entries)
+        embedded, reused, done = embedded + new, reused + len(entries) - new, done + len(batch)
+        unreadable.extend(file for file in batch if isinstance(file, Unreadable))
+        if progress is not None:
+            progress(done, len(changed))
+    gone = {path for path in known.keys() - set(found.pictures) if is_gone(path)}
     # What these showed has been overwritten by something that is no picture.
     gone |= {file.path for file in unreadable} & set(changed) & known.keys()
     store.remove(gone)
@@ -152,72 +142,47 @@ def index_folder(
     return Report(len(found.pictures), unchanged, reused, embedded, len(gone), tuple(unreadable), seconds)
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """A file read and, when its content is new, decoded: the model's pixels and what the gallery shows."""
-
-    path: Path
-    stamp: Stamp
-    sha256: bytes
-    pixels: npt.NDArray[np.uint8] | None
-    width: int
-    height: int
-    thumbnail: bytes
+_Batch = list[Entry | Unreadable]
 
 
-def _read_ahead(
-    paths: Iterable[Path], store: Records, prepare: Preparation, window: int
-) -> Iterator[_Read | Unreadable]:
-    """Yield each file read, in order, with at most `window` of them waiting in memory."""
-    waiting: deque[Future[_Read | Unreadable]] = deque()
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
+def _embedded(paths: Sequence[Path], store: Records, model: Model, batch_size: int) -> Iterator[_Batch]:
+    """Yield the files batch by batch, in order, as they go into the gallery; few batches wait in memory."""
+    workers = min(cores(), _MOST_WORKERS)
+    waiting: deque[Future[_Batch]] = deque()
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, "index", torch.set_num_threads, (max(1, cores() // workers),))
     try:
-        for path in paths:
-            waiting.append(pool.submit(_read, path, store, prepare))
-            if len(waiting) == window:
+        for start in range(0, len(paths), batch_size):
+            waiting.append(pool.submit(_embed, paths[start : start + batch_size], store, model))
+            if len(waiting) == workers + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # for threads to come, which take over what was said last
 
 
-def _read(path: Path, store: Records, prepare: Preparation) -> _Read | Unreadable:
-    try:
-        # The stamp is taken before the content: a file that changes meanwhile looks changed at the next run.
-        stamp = _stamp(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").digest()
-        if store.has_content(sha256):
-            return _Read(path, stamp, sha256, None, 0, 0, b"")
-        picture = read_picture(path, at_least=max(prepare.at_least, THUMBNAIL))
-        width, height = _upright_size(path)
-        return _Read(path, stamp, sha256, prepare(picture, "photo"), width, height, _thumbnail(picture))
-    except InkseekError as error:
-        return Unreadable(path, str(error).removeprefix(f"{path}: "))
-    except OSError as error:
-        return Unreadable(path, error.strerror or str(error))
+def _embed(paths: Sequence[Path], store: Records, model: Model) -> _Batch:
+    files = [read_file(path, model.prepare, store.has_content) for path in paths]
+    return entries_of(files, model)
 
 
-def _commit(store: Records, model: Model, batch: list[_Read]) -> int:
-    """Embed what is new in a batch and write all of it; return how many were embedded."""
-    fresh = [(read, read.pixels) for read in batch if read.pixels is not None]
-    vectors = model.embed_pixels(np.stack([pixels for _, pixels in fresh])) if fresh else ()
-    contents = {
-        read.path: Content(read.width, read.height, vector, read.thumbnail)
-        for (read, _), vector in zip(fresh, vectors, strict=True)
-    }
-    if batch:
-        store.add(Entry(read.path, read.stamp, read.sha256, contents.get(read.path)) for read in batch)
-    return len(fresh)
+def entries_of(files: Iterable[Read | Unreadable], model: Model) -> _Batch:
+    """Embed what is new in files and return them in their order, as they go into the gallery."""
+    files = list(files)
+    pixels = [file.fresh.pixels for file in files if isinstance(file, Read) and file.fresh is not None]
+    vectors = iter(model.embed_pixels(np.stack(pixels)) if pixels else ())
+    return [file if isinstance(file, Unreadable) else _entry(file, vectors) for file in files]
 
 
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return Stamp(status.st_size, status.st_mtime_ns)
+def _entry(file: Read, vectors: Iterator[npt.NDArray[np.float32]]) -> Entry:
+    fresh = file.fresh
+    content = None if fresh is None else Content(fresh.width, fresh.height, next(vectors), fresh.thumbnail)
+    return Entry(file.path, file.stamp, file.sha256, content)
 
 
-def _is_gone(path: Path) -> bool:
+def is_gone(path: Path) -> bool:
     """Whether a file is certainly gone: a folder that may not be entered just now does not lose its pictures."""
     try:
         path.stat()
@@ -228,32 +193,9 @@ def _is_gone(path: Path) -> bool:
     return False
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    """Return a picture's full size, as `read_picture` may have decoded it at a reduced scale."""
-    with Image.open(path) as picture:
-        width, height = picture.size
-        turned = picture.getexif().get(0x0112, 1) in {5, 6, 7, 8}
-    return (height, width) if turned else (width, height)
-
-
-def _thumbnail(picture: Image.Image) -> bytes:
-    small, scale = picture, THUMBNAIL / max(picture.size)
-    if scale < 1:
-        # At least a pixel each way: a picture may be a thousand times as long as it is wide.
-        small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue()
-
-
-def _attribution(folder: Path) -> str:
+def attribution_of(folder: Path) -> str:
     """Return what the nearest ATTRIBUTION.txt says, in the folder or above it; '' where there is none."""
     for place in (folder, *folder.parents):
         with suppress(OSError), (place / ATTRIBUTION_FILE).open(encoding="utf-8", errors="replace") as file:
             return " ".join(file.read(_MOST_ATTRIBUTION).split())
     return ""
-
-
-def absolute(folder: str | os.PathLike[str]) -> Path:
-    """Return the one path under which a folder is known to a gallery."""
-    return Path(folder).expanduser().resolve()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Ids, Vectors
@@ -88,6 +89,7 @@ class MilvusStore:
         )
         self._kind: str | None = None
         self._made = self._written = False
+        self._sample: tuple[object, Vectors] | None = None
         # Hashes of contents that may have lost their last picture.
         self._suspects: set[str] = set()
         with self._errors():
@@ -371,6 +373,12 @@ class MilvusStore:
         with self._errors():
             return bool(self._client.get(self._contents, ids=[sha256.hex()], output_fields=["sha256"]))
 
+    def hashes(self) -> npt.NDArray[np.bytes_]:
+        """Return the hashes of all contents, 32 bytes each [M]."""
+        with self._errors():
+            rows = self._rows(self._contents, "", ["sha256"])
+            return np.array([bytes.fromhex(row["sha256"]) for row in rows], dtype="S32")
+
     def contents(self, hashes: Sequence[bytes]) -> dict[bytes, Content]:
         """Return what is in the files with these hashes, as far as it is there."""
         fields = ["sha256", "width", "height", "thumbnail", "vector"]
@@ -445,6 +453,18 @@ class MilvusStore:
                 for row in self._client.get(self._pictures, ids=page, output_fields=["id", "vector"]):
                     vectors[place[row["id"]]] = row["vector"]
         return vectors
+
+    def sample(self, most: int) -> Vectors:
+        """Return the vectors [N, dim] of at most so many pictures; those of the lowest ids, which are hashes."""
+        revision = self.revision
+        if self._sample is None or self._sample[0] != revision:
+            with self._errors():
+                rows = self._client.query(
+                    self._pictures, filter="", limit=min(most, _MOST_NEAREST), output_fields=["id", "vector"]
+                )
+            rows.sort(key=lambda row: row["id"])
+            self._sample = revision, np.array([row["vector"] for row in rows], dtype=np.float32)
+        return self._sample[1][:most]
 
 
 def _pages(things: Sequence[T], size: int = _PAGE) -> Iterator[list[T]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 
 from inkseek.gallery.search import Gallery, Hit
+from inkseek.gallery.sources import address_of
 
 
 def page_of_hits(gallery: Gallery, hits: list[Hit], title: str) -> str:
@@ -25,4 +26,4 @@ def _data_uri(jpeg: bytes) -> str:
 
 
 def _legible(path: os.PathLike[str] | str) -> str:
-    return os.fsencode(path).decode("utf-8", "replace")
+    return os.fsencode(address_of(Path(path))).decode("utf-8", "replace")

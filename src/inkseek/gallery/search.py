@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,13 @@ from PIL import Image
 
 from inkseek.errors import InkseekError
 from inkseek.gallery.backend import Finder, Place, Records
+from inkseek.gallery.cutoff import Cutoff, margin_of
 from inkseek.gallery.examples import Example, Query, combine, picture_of
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.indexing import Progress, Report, absolute, index_folder, pictures_below
+from inkseek.gallery.indexing import Progress, Report, index_folder, pictures_below
 from inkseek.gallery.ranking import distance, fold, near_duplicates, within
+from inkseek.gallery.ray_engine import RayEngine
+from inkseek.gallery.sources import absolute
 from inkseek.gallery.sqlite import SqliteFile
 from inkseek.gallery.store import ModelRecord, Picture
 from inkseek.images.preprocessing import Domain
@@ -27,7 +30,6 @@ from inkseek.models.bundle import Model, load
 from inkseek.models.runtime import Runtime, with_runtime
 
 Vector = npt.NDArray[np.float32]
-Cutoff = float | Literal["margin"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class Gallery:
         rebuild: bool = False,
         batch_size: int = 32,
         progress: Progress | None = None,
+        engine: RayEngine | None = None,
     ) -> Report:
         """Bring the gallery up to date with the pictures below a folder; what is already there is not embedded again.
 
@@ -176,13 +179,15 @@ class Gallery:
             rebuild: start afresh when `model` is not the one that made the gallery, instead of refusing.
             batch_size: pictures in one forward pass and one transaction.
             progress: called with (pictures done, pictures to do).
+            engine: Ray reads and embeds, on one machine or many, and from more than folders (`RayEngine`); by default
+                this process does it alone.
 
         Raises:
             InkseekError: the folder is missing or holds no picture, there is no model, or it is not the one that made
                 the gallery.
         """
         where = absolute(folder)
-        found = pictures_below(where)
+        found = pictures_below(where) if engine is None else None
         model, reference = self._choose(model)
         record = None if self._store is None else self._store.model
         if record is not None and not rebuild:
@@ -193,6 +198,9 @@ class Gallery:
             if (new := ModelRecord(reference, model.fingerprint, model.dim)) != record:
                 store.remember_model(new)
             self._model = model
+        if engine is not None:
+            return engine.index(store, model, where, batch_size=batch_size, progress=progress)
+        assert found is not None  # as this engine has looked
         return index_folder(store, model, where, found, batch_size=batch_size, progress=progress)
 
     def search(
@@ -216,7 +224,8 @@ class Gallery:
             collapse: fold near-duplicates into the best of them, so that the k pictures differ; a number is the cosine
                 similarity from which two count as near-duplicates.
             cutoff: leave out what is this much farther away than the best picture, in Euclidean distance of unit
-                vectors; `margin` takes the margin that the model has learned.
+                vectors; `margin` takes the margin that the model has learned, `auto` the same or, where there is none,
+                half way from the best picture to what is usual in this gallery (`cutoff.halfway`).
 
         Raises:
             InkseekError: no such file or unreadable, a blank drawing, examples that cancel out, or a gallery without a
@@ -332,9 +341,11 @@ class Gallery:
         Raises:
             InkseekError: the margin is not above 0, or the model has learned none.
         """
-        if cutoff is None:
+        if cutoff is None or not hits:
             return hits
-        margin = self._learned_margin(vector, domain) if cutoff == "margin" else float(cutoff)
+        with self._lock:
+            assert self._finder is not None  # as it has found the hits
+            margin = margin_of(cutoff, self.model, vector, hits[0].score, self._finder, domain)
         return hits[: within([hit.score for hit in hits], margin)]
 
     @property
@@ -366,15 +377,6 @@ class Gallery:
         if vector is None:
             raise InkseekError(f"the gallery {self.name} holds no picture {picture}")
         return vector
-
-    def _learned_margin(self, vector: Vector, domain: Domain) -> float:
-        """Return the margin that the model has learned to keep around a query."""
-        if self.model.margin is None:
-            raise InkseekError(
-                f"the model that made {self.name} has no learned margin; give the cut-off as a distance, "
-                "for example 0.2, or index with a model that was trained with one"
-            )
-        return float(self.model.margins(vector[None], domain)[0])
 
     def _choose(self, model: Model | str | os.PathLike[str] | None) -> tuple[Model, str]:
         """Return the model to index with, and the name under which to load it again."""

@@ -70,6 +70,12 @@ class CachedIndex:
             raise InkseekError(f"gallery {self._store.path}: nothing has been searched for yet")
         return self._index.vectors(ids)
 
+    def sample(self, most: int) -> Vectors:
+        """Return the vectors [N, dim] of at most so many pictures, evenly over the order in which they came."""
+        index = self._current()
+        ids = np.sort(index.ids)
+        return index.vectors(ids[np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(np.int64)])
+
     def _those_that_pass(self, only: Filter | None, index: Index) -> Ids | None:
         """Return the ids in the index that pass a filter; None when all do."""
         if only is None or only == Filter():

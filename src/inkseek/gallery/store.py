@@ -322,6 +322,11 @@ class Store:
         with self._errors():
             return self._db.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
+    def hashes(self) -> npt.NDArray[np.bytes_]:
+        """Return the hashes of all contents, 32 bytes each [M]."""
+        with self._errors():
+            return np.array([sha256 for (sha256,) in self._db.execute("SELECT sha256 FROM contents")], dtype="S32")
+
     def contents(self, hashes: Sequence[bytes]) -> dict[bytes, Content]:
         """Return what is in the files with these hashes, as far as it is there."""
         with self._errors():

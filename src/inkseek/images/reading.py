@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -23,6 +24,7 @@ PICTURE_SUFFIXES = _HEIC_SUFFIXES | {".avif", ".bmp", ".gif", ".jpeg", ".jpg", "
 # From this many megapixels on pictures are decoded one at a time, so that threads do not add up their memory.
 _LARGE = 25.0
 _one_large_at_a_time = threading.Lock()
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, frozenset({5, 6, 7, 8})
 # What is laid on white at once: a copy or two of this many pixels are of no account.
 _BAND = 1 << 22
 
@@ -48,6 +50,21 @@ class UnreadablePicture(InkseekError):
     """A file that is not a picture, is cut off, or is larger than the limit; the message names it and the reason."""
 
 
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What a picture's file shows.
+
+    Attributes:
+        picture: RGB, upright; a JPEG's may be at a reduced scale.
+        width: of the whole picture, upright.
+        height: of the whole picture, upright.
+    """
+
+    picture: Image.Image
+    width: int
+    height: int
+
+
 def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megapixels: float = 100.0) -> Image.Image:
     """Decode a picture to RGB: upright by its EXIF orientation, transparency on white, first frame of an animation.
 
@@ -61,41 +78,76 @@ def read_picture(source: Path | bytes, *, at_least: int | None = None, max_megap
     Raises:
         UnreadablePicture: missing, empty, cut off, too large, or not a picture.
     """
-    name = str(source) if isinstance(source, Path) else "the picture"
+    sides = None if at_least is None else (at_least, at_least)
+    return decode(source, sides=sides, max_megapixels=max_megapixels).picture
+
+
+def decode(
+    source: Path | bytes,
+    *,
+    name: Path | None = None,
+    sides: tuple[int, int] | None = None,
+    max_megapixels: float = 100.0,
+) -> Decoded:
+    """Decode a picture as `read_picture` does, and tell its full size.
+
+    Args:
+        source: a file, or a file's bytes.
+        name: what messages call it; the file by default.
+        sides: JPEG files may be decoded at a reduced scale, never below this many pixels on the shorter and on the
+            longer side.
+        max_megapixels: see `read_picture`.
+
+    Raises:
+        UnreadablePicture: missing, empty, cut off, too large, or not a picture.
+    """
+    named = name or (source if isinstance(source, Path) else None)
+    said = "the picture" if named is None else str(named)
     try:
-        if isinstance(source, Path) and source.stat().st_size == 0:
-            raise UnreadablePicture(f"{name}: the file is empty (0 bytes)")
+        if (source.stat().st_size if isinstance(source, Path) else len(source)) == 0:
+            raise UnreadablePicture(f"{said}: the file is empty (0 bytes)")
         stream = source if isinstance(source, Path) else io.BytesIO(source)
         with warnings.catch_warnings():
             # The limit below is ours, stated and tested; Pillow's own warning would be a second one.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(stream, formats=readable_formats()) as picture:
-                megapixels = picture.width * picture.height / 1e6
+                width, height = picture.size
+                megapixels = width * height / 1e6
                 if megapixels > max_megapixels:
                     raise UnreadablePicture(
-                        f"{name}: {megapixels:.0f} megapixels, more than the limit of {max_megapixels:.0f}"
+                        f"{said}: {megapixels:.0f} megapixels, more than the limit of {max_megapixels:.0f}"
                     )
-                if at_least is not None:
-                    picture.draft("RGB", (at_least, at_least))
+                if sides is not None:
+                    picture.draft("RGB", _reduced(picture.size, sides))
                 large = picture.width * picture.height / 1e6 > _LARGE
                 with _one_large_at_a_time if large else nullcontext():
+                    if picture.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE:
+                        width, height = height, width
                     ImageOps.exif_transpose(picture, in_place=True)
-                    return _on_white(picture)
+                    return Decoded(_on_white(picture), width, height)
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError:
-        raise UnreadablePicture(f"{name}: more megapixels than the limit of {max_megapixels:.0f}") from None
+        raise UnreadablePicture(f"{said}: more megapixels than the limit of {max_megapixels:.0f}") from None
     except FileNotFoundError:
-        raise UnreadablePicture(f"{name}: no such file") from None
+        raise UnreadablePicture(f"{said}: no such file") from None
     except IsADirectoryError:
-        raise UnreadablePicture(f"{name}: a folder, not a picture") from None
+        raise UnreadablePicture(f"{said}: a folder, not a picture") from None
     except UnidentifiedImageError:
         formats = readable_formats()
-        if "HEIF" not in formats and isinstance(source, Path) and source.suffix.lower() in _HEIC_SUFFIXES:
-            raise UnreadablePicture(f"{name}: HEIC is read by an extra: pip install 'inkseek[heic]'") from None
-        raise UnreadablePicture(f"{name}: not a picture in a format that is read here ({', '.join(formats)})") from None
+        if "HEIF" not in formats and named is not None and named.suffix.lower() in _HEIC_SUFFIXES:
+            raise UnreadablePicture(f"{said}: HEIC is read by an extra: pip install 'inkseek[heic]'") from None
+        raise UnreadablePicture(f"{said}: not a picture in a format that is read here ({', '.join(formats)})") from None
     except Exception as error:  # decoders raise whatever their format's parser trips over
-        raise UnreadablePicture(f"{name}: cannot be decoded ({_reason(error)})") from None
+        raise UnreadablePicture(f"{said}: cannot be decoded ({_reason(error)})") from None
+
+
+def _reduced(size: tuple[int, int], sides: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest size that a JPEG may be decoded at: with its shorter and longer side at least `sides`."""
+    scales = (8, 4, 2)
+    fits = (scale for scale in scales if min(size) >= scale * sides[0] and max(size) >= scale * sides[1])
+    scale = next(fits, 1)
+    return size[0] // scale, size[1] // scale
 
 
 def _reason(error: Exception) -> str:

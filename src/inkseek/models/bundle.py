@@ -27,7 +27,8 @@ from inkseek.models.embedder import Embedder
 _WEIGHTS = "model.safetensors"
 _CARD = "model.json"
 _RECIPE = "recipe.yaml"
-_BATCH = 64
+# More at once run out of a core's cache.
+_BATCH_ON_CPU, _BATCH = 16, 64
 _FROZEN = "frozen:"
 _MARGIN = "margin."
 
@@ -79,10 +80,11 @@ class Model:
         self.embedder.eval()
         device = next(self.embedder.parameters()).device
         rows = np.empty((len(pixels), self.dim), dtype=np.float32)
-        for start in range(0, len(pixels), _BATCH):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
+        step = _BATCH_ON_CPU if device.type == "cpu" else _BATCH
+        for start in range(0, len(pixels), step):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + step])).to(device)
             embeddings = self.embedder(self.normalise(batch).contiguous(memory_format=torch.channels_last))
-            rows[start : start + _BATCH] = embeddings.float().cpu().numpy()
+            rows[start : start + step] = embeddings.float().cpu().numpy()
         return rows
 
     @torch.inference_mode()

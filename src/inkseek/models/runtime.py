@@ -71,7 +71,7 @@ def _session(model: Model) -> Any:
     except OSError as error:
         raise InkseekError(f"{file}: cannot be written ({error.strerror or error})") from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()
+    options.intra_op_num_threads = cores()
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
@@ -91,6 +91,6 @@ def _some_pixels(size: int) -> npt.NDArray[np.uint8]:
     return np.stack(pictures)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,8 +21,8 @@ from inkseek import __version__
 from inkseek.errors import InkseekError
 from inkseek.gallery.feedback import rocchio
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.ranking import within
 from inkseek.gallery.search import Gallery, Hit
+from inkseek.images.preprocessing import Domain
 from inkseek.server.batching import Busy, Gate, Gone
 from inkseek.server.folders import Folders
 from inkseek.server.messages import About, Answer, Feedback, Folder, Found, Options, PictureOptions, Problem, Search
@@ -39,7 +39,6 @@ UPLOAD_SECONDS = 30.0
 MOST_SEARCHES = 32
 MOST_WATCHERS = 32
 RETRY_AFTER = 1
-CUTOFF = 0.3
 
 M = TypeVar("M", bound=Search)
 
@@ -101,12 +100,14 @@ def create_app(
         """Tell how many pictures there are whenever that changes, as server-sent events named `status`."""
         return _Stream(events(gallery, stopping), watching)
 
-    def find(vector: Vector, options: Options, without: list[int], asked: Vector | None = None) -> Answer:
+    def find(
+        vector: Vector, options: Options, without: list[int], domain: Domain, asked: Vector | None = None
+    ) -> Answer:
         hits = gallery.find(vector, options.k, only=filter_of(options), collapse=options.collapse, without=without)
         known = {picture.id: picture for picture in gallery.store.pictures([hit.id for hit in hits])}
         return Answer(
             hits=[_found(hit, thumbnail_address(known[hit.id])) for hit in hits if hit.id in known],
-            within=within([hit.score for hit in hits], CUTOFF if options.cutoff is None else options.cutoff),
+            within=len(gallery.cut(vector, hits, options.cutoff or "auto", domain)),
             query=queries.to_text(vector if asked is None else asked),
         )
 
@@ -127,10 +128,10 @@ def create_app(
             if not _kind(request).startswith("image/"):
                 asked = await _parse(request, Search)
                 vector = await queries.of_examples(asked.examples, request.is_disconnected)
-                return await in_finder(lambda: find(vector, asked, _own(asked)))
+                return await in_finder(lambda: find(vector, asked, _own(asked), _domain_of(asked)))
             content = await _body(request, MOST_PICTURE_BYTES)
             vector = await queries.of_picture(content, options.domain, request.is_disconnected)
-            return await in_finder(lambda: find(vector, options, []))
+            return await in_finder(lambda: find(vector, options, [], options.domain))
 
     @app.post("/api/feedback", openapi_extra=_body_of(Feedback))
     async def feedback(request: Request) -> Answer:
@@ -143,7 +144,7 @@ def create_app(
                 up, down = queries.of_known(asked.up), queries.of_known(asked.down)
                 with the_askers():
                     towards = rocchio(vector, up, down)
-                return find(towards, asked, _own(asked), vector)
+                return find(towards, asked, _own(asked), _domain_of(asked), vector)
 
             return await in_finder(moved)
 
@@ -264,6 +265,10 @@ def _first_problem(problems: Iterable[object]) -> str:
 def _own(search: Search) -> list[int]:
     """Return the gallery's own pictures among the examples: who asks for more like them has them already."""
     return [example.picture for example in search.examples if example.picture is not None]
+
+
+def _domain_of(search: Search) -> Domain:
+    return "sketch" if search.examples[0].picture is None else "photo"
 
 
 def _found(hit: Hit, thumbnail: str) -> Found:

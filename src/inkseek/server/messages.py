@@ -59,7 +59,11 @@ class Options(Message):
     min_side: int | None = Field(None, ge=1, le=10**6, description="Only with so many pixels on the shorter side.")
     collapse: bool = Field(False, description="Fold near-duplicates into the best of them.")
     cutoff: float | None = Field(
-        None, gt=0, le=2, description="How much farther than the best picture the cut-off line lies (Euclidean)."
+        None,
+        gt=0,
+        le=2,
+        description="How much farther than the best picture the cut-off line lies (Euclidean); by default what the "
+        "model has learned or, where it has not, half way from the best picture to the gallery's median.",
     )
 
 
