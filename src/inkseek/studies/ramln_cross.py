@@ -92,8 +92,8 @@ STUDY = Study(
         "small": (
             NOTE,
             "Likewise on emoji, and on Sketchy's dog, elephant, guitar and horse. Measured are all of the other data "
-            "set's classes but those that were trained on. Four classes are too few for the bilevel step, so that no row "
-            "learns a margin on Sketchy.",
+            "set's classes but those that were trained on. Four classes are too few for the bilevel step: no "
+            "row learns a margin on Sketchy.",
         ),
     },
 )
