@@ -22,6 +22,7 @@ from inkseek.studies import (
     ramln_unseen,
     ramln_why,
     table1,
+    table1_why,
     table2,
     table3,
     table4,
@@ -34,6 +35,7 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         table1.STUDY,
+        table1_why.STUDY,
         table2.STUDY,
         table3.STUDY,
         table4.STUDY,
