@@ -128,18 +128,22 @@ def _table(figures: Sequence[str], outcome: Outcome) -> str:
     shown = [name for name in figures if any(name in run.figures for run in outcome.runs)]
     head = ["row", "seeds", *(f"{name}, %" if is_share(name) else name for name in shown)]
     rows = [
-        [row, str(len(outcome.of(row))), *(_spread(list(outcome.values(row, name).values()), name) for name in shown)]
+        [row, str(len(outcome.of(row))), *(_cell(outcome, row, name) for name in shown)]
         for row in outcome.rows
     ]
     said = "Mean ± standard deviation over seeds, and the 95 % interval of the mean (Student's)."
     return f"{_markdown(head, rows)}\n\n{said}"
 
 
+def _cell(outcome: Outcome, row: str, name: str) -> str:
+    if values := list(outcome.values(row, name).values()):
+        return _spread(values, name)
+    return "-" if outcome.of(row) else "not run"
+
+
 def _spread(values: Sequence[float], name: str) -> str:
-    if not values:
-        return "not run"
     x = np.array(values) * (100 if is_share(name) else 1)
-    digits = 1 if is_share(name) else 4
+    digits = 1 if is_share(name) else 0 if abs(x.mean()) >= 100 else 4
     if len(x) < 2:
         return f"{x[0]:.{digits}f}"
     low, high = t_interval(x)

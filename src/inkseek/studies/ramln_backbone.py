@@ -55,6 +55,7 @@ STUDY = Study(
     claims={"small": _claims("small"), "full": _claims("full")},
     draw=_draw,
     metrics={"small": _METRICS, "full": _METRICS},
+    budget=len(_RATES),
     notes={
         "small": (
             "A head on frozen features of quickdraw-photo at 128 pixels, 300 steps; each row's rate is chosen, the "
