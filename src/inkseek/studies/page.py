@@ -127,10 +127,7 @@ def _verdicts(judgements: Sequence[Judgement]) -> str:
 def _table(figures: Sequence[str], outcome: Outcome) -> str:
     shown = [name for name in figures if any(name in run.figures for run in outcome.runs)]
     head = ["row", "seeds", *(f"{name}, %" if is_share(name) else name for name in shown)]
-    rows = [
-        [row, str(len(outcome.of(row))), *(_cell(outcome, row, name) for name in shown)]
-        for row in outcome.rows
-    ]
+    rows = [[row, str(len(outcome.of(row))), *(_cell(outcome, row, name) for name in shown)] for row in outcome.rows]
     said = "Mean ± standard deviation over seeds, and the 95 % interval of the mean (Student's)."
     return f"{_markdown(head, rows)}\n\n{said}"
 
