@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,62 +51,32 @@ def _claims(metrics: Sequence[str]) -> tuple[Better, ...]:
     )
 
 
-def _full_photos() -> tuple[Row, ...]:
-    return tuple(replace(full_row("cub", _BASE, of), name=title(_BASE.name, of)) for of in REGULARISERS)
+def _draw(outcome: Outcome) -> Figure:
+    panels = [(metric, f"{metric} on unseen classes", 100.0) for metric in ("R@1", "NMI")]
+    return drawing.bar_panels(outcome, panels, width=11.0, above=0.8, each=0.35)
 
 
-def _full_sketches() -> tuple[Row, ...]:
-    terms: dict[str, dict[str, Any]] = {"RDVC": {"rdvc": {"weight": 1.0}}, "SEC": {"sec": {"weight": 0.5}}}
-    return tuple(
-        Row(
-            title(_BASE.name, regularisers),
-            "table3/inception-v3",
-            (
-                objective(
-                    {"triplet": {"margin": 0.3, "level": "instance"}}
-                    | {name: options for of in regularisers for name, options in terms[of].items()}
-                ),
-            ),
-        )
-        for regularisers in REGULARISERS
-    )
+_CLAIMS = _claims(("R@1", "NMI"))
 
-
-def _draw(metrics: Sequence[str]) -> Callable[[Outcome], Figure]:
-    panels = [(metric, f"{metric} on unseen classes", 100.0) for metric in metrics]
-    return lambda outcome: drawing.bar_panels(outcome, panels, width=5.5 * len(panels), above=0.8, each=0.35)
-
-
-_SAYS = "RDVC improves a triplet loss, with SEC and without."
-_NOTES = (
-    "The whole EfficientNet-Lite0 learns, at 64 pixels, 150 steps at a constant rate. All seen classes are trained on, "
-    "and the last step is measured.",
-    "The head's rate is 1e-3. RDVC's weight is a ratio of gradients. Rows with more to choose spread the same number "
-    "of trials over more settings.",
-)
-
-PHOTOS = Study(
+STUDY = Study(
     name="whole-photos",
     title="A triplet loss, SEC and RDVC on photos, the whole network learning",
-    says=_SAYS,
-    rows={"small": _rows("studies/flowers-full"), "full": _full_photos()},
-    claims={"small": _claims(("R@1", "NMI")), "full": _claims(("R@1", "NMI"))},
-    draw=_draw(("R@1", "NMI")),
-    metrics={"small": _RECALLS, "full": _RECALLS},
-    notes={"small": ("Flowers take the place of CUB and Cars.", *_NOTES)},
-    budget=_TRIALS,
-)
-SKETCHES = Study(
-    name="whole-sketches",
-    title="A triplet loss, SEC and RDVC from sketches to photos, the whole network learning",
-    says=_SAYS,
-    rows={"small": _rows("studies/quickdraw-full"), "full": _full_sketches()},
-    claims={"small": _claims(("mAP@all",)), "full": _claims(("Acc@1 (class gallery)",))},
-    draw=_draw(("mAP@all",)),
-    metrics={
-        "small": ("mAP@all", "P@100 (min)", "mAP@200 strict (VOC)"),
-        "full": ("Acc@1 (class gallery)", "Acc@5 (class gallery)", "mAP@all"),
+    says="RDVC improves a triplet loss, with SEC and without.",
+    rows={
+        "small": _rows("studies/flowers-full"),
+        "full": tuple(replace(full_row("cub", _BASE, of), name=title(_BASE.name, of)) for of in REGULARISERS),
     },
-    notes={"small": ("QuickDraw's drawings find photos by category.", *_NOTES)},
+    claims={"small": _CLAIMS, "full": _CLAIMS},
+    draw=_draw,
+    metrics={"small": _RECALLS, "full": _RECALLS},
+    notes={
+        "small": (
+            "Flowers take the place of CUB and Cars.",
+            "The whole EfficientNet-Lite0 learns, at 64 pixels, 150 steps at a constant rate. All seen classes are "
+            "trained on, and the last step is measured.",
+            "The head's rate is 1e-3. RDVC's weight is a ratio of gradients. Rows with more to choose spread the same "
+            "number of trials over more settings.",
+        ),
+    },
     budget=_TRIALS,
 )
