@@ -6,7 +6,8 @@ Searching: 100,000 random unit vectors of length 512 in a gallery's file. `Galle
 the hits from SQLite, beside FAISS's flat index alone; and from strokes to hits, with the model's forward pass.
 Indexing: JPEG files of 1024 x 768 pixels, new to the gallery, beside decoding (two threads, to the model's pixels) and
 the forward pass in batches, each alone; and beside a plain loop of Pillow and torch, a picture at a time; by torch and
-by ONNX Runtime, each beside its own forward pass. The model is EfficientNet-Lite0 at 128 pixels with an untrained head.
+by ONNX Runtime, each beside its own forward pass; and the forward pass in bfloat16, with its embeddings' least cosine
+to those in float32. The model is EfficientNet-Lite0 at 128 pixels with an untrained head.
 Memory is the operating system's, of a process that searches.
 Milvus: the same searches in Milvus Lite, in this process, by its exact index. Ray: the same files several times, each
 time with other bytes at its end, by Ray Data with a worker for each core into Milvus Lite, beside this process alone
@@ -170,6 +171,10 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
         for start in range(0, PICTURES, BATCH):
             model.embed_pixels(pixels[start : start + BATCH])
 
+    def half() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            forward(model)
+
     @torch.inference_mode()
     def plain() -> None:
         for path in paths:
@@ -182,6 +187,7 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
         "inkseek index --runtime onnx": lambda: index("onnx"),
         "decoding": decode,
         "forward pass": lambda: forward(model),
+        "forward pass, bfloat16": half,
         "forward pass, ONNX Runtime": lambda: forward(onnx),
         "plain loop, Pillow and torch": plain,
     }
@@ -198,6 +204,10 @@ def indexing(home: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
         if part in of_parts:
             share = statistics.median((turn["decoding"] + turn[of_parts[part]]) / turn[part] for turn in turns)
             figures["share of its parts' speed"] = f"{share:.3f}"
+        if part == "forward pass, bfloat16":
+            exact = model.embed_pixels(pixels)
+            with torch.autocast("cpu", torch.bfloat16):
+                figures["least cosine"] = f"{float((exact * model.embed_pixels(pixels)).sum(1).min()):.4f}"
         if part.startswith("plain"):
             figures["times inkseek"] = f"{statistics.median(turn[part] / turn['inkseek index'] for turn in turns):.3f}"
         yield part, INDEXING, figures
