@@ -19,8 +19,8 @@ _PROXY_RATES = (1e-3, 1e-2)
 # Name -> (loss, the option that is tuned, its values, whether it has proxies with a rate of their own).
 _RIVALS: Mapping[str, tuple[str, str, Sequence[float], bool]] = {
     "SoftTriple": ("soft_triple", "margin", (0.01, 0.1), True),
-    "ranked list": ("ranked_list", "margin", (0.2, 0.4, 0.8), False),
-    "Circle": ("circle", "margin", (0.25, 0.4, 0.55), False),
+    "ranked list": ("ranked_list", "margin", (0.1, 0.2, 0.4, 0.8), False),
+    "Circle": ("circle", "margin", (0.1, 0.25, 0.4, 0.55), False),
     "Proxy-Anchor": ("proxy_anchor", "margin", (0.1, 0.2), True),
 }
 
