@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -55,7 +56,7 @@ class ReadBatch:
         return ReadBatch(self.inputs.pin_memory(), self.index, self.unreadable)
 
 
-class Source(Dataset[Read]):
+class Source(Dataset[Read], ABC):
     """Draws to what the network reads of them.
 
     A picture that cannot be read is replaced by another of its class and domain, so that one torn file does not end a
@@ -69,9 +70,9 @@ class Source(Dataset[Read]):
     def __init__(self, items: Items, seed: int) -> None:
         self.items, self.seed = items, seed
 
+    @abstractmethod
     def read(self, index: int) -> Inputs | str:
         """Return what is read of an item, or what is wrong with it."""
-        raise NotImplementedError
 
     def __getitem__(self, draw: Draw) -> Read:
         """Return what is read of one draw, or of what replaces it.
