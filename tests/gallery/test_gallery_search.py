@@ -15,7 +15,7 @@ import inkseek
 from inkseek.errors import InkseekError
 from inkseek.gallery.examples import Example
 from inkseek.gallery.filters import Filter
-from inkseek.gallery.search import Gallery, open_gallery
+from inkseek.gallery.search import Gallery, Hit, open_gallery
 from inkseek.images.preprocessing import Domain
 from inkseek.images.sketch import BlankSketch
 from inkseek.images.strokes import draw_strokes
@@ -147,13 +147,23 @@ def test_the_cut_off_keeps_what_is_near_the_best(gallery: Gallery) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_learned_margin_the_cut_off_is_half_way_to_what_is_usual(gallery: Gallery) -> None:
+def half_way(gallery: Gallery) -> list[Hit]:
+    """What is nearer than half way from the best to the median of all."""
     hits = gallery.search(CIRCLE, k=100)
     assert len(hits) == len(gallery)
     usual = math.sqrt(2 - 2 * float(np.median([hit.score for hit in hits])))
-    expected = [hit for hit in hits if hit.distance < hits[0].distance + (usual - hits[0].distance) / 2]
+    return [hit for hit in hits if hit.distance < hits[0].distance + (usual - hits[0].distance) / 2]
+
+
+def test_without_a_learned_margin_the_cut_off_is_half_way_to_what_is_usual(gallery: Gallery, folder: Path) -> None:
+    expected = half_way(gallery)
     assert gallery.search(CIRCLE, k=100, cutoff="auto") == expected
-    assert 0 < len(expected) < len(hits) / 2
+    assert 0 < len(expected) < len(gallery) / 2
+    # What is usual follows what another process takes out.
+    for path in [hit.path for hit in gallery.search(CIRCLE, k=100)[len(expected) + 1 :]]:
+        path.unlink()
+    open_gallery(gallery.path).add(folder)
+    assert gallery.search(CIRCLE, k=100, cutoff="auto") == half_way(gallery)
 
 
 def test_the_cut_off_may_be_the_margin_that_the_model_has_learned(

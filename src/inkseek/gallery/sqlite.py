@@ -57,6 +57,7 @@ class CachedIndex:
         self._fingerprint = ""
         self._revision: tuple[int, int] | None = None
         self._passing: dict[Filter, Ids] = {}
+        self._samples: dict[int, Vectors] = {}
 
     def nearest(self, vector: Vectors, k: int, only: Filter | None = None) -> tuple[Vectors, Ids]:
         """Return cosine similarities and ids, each [min(k, N)], best first; see `Finder`."""
@@ -73,8 +74,10 @@ class CachedIndex:
     def sample(self, most: int) -> Vectors:
         """Return the vectors [N, dim] of at most so many pictures, evenly over the order in which they came."""
         index = self._current()
-        ids = np.sort(index.ids)
-        return index.vectors(ids[np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(np.int64)])
+        if most not in self._samples:  # every search asks, and all ids are sorted for it
+            ids = np.sort(index.ids)
+            self._samples[most] = index.vectors(ids[np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(np.int64)])
+        return self._samples[most]
 
     def _those_that_pass(self, only: Filter | None, index: Index) -> Ids | None:
         """Return the ids in the index that pass a filter; None when all do."""
@@ -106,5 +109,6 @@ class CachedIndex:
                 if len(index) != len(store):
                     index.remove(np.setdiff1d(index.ids, store.ids(), assume_unique=True))
             self._passing.clear()
+            self._samples.clear()
             self._revision = revision
         return self._index
