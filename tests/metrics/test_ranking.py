@@ -172,18 +172,6 @@ def test_neither_blocks_threads_nor_order_change_a_figure(seed: int, block: int,
             np.testing.assert_array_equal(figures[back], cut.per_query[name], err_msg=name)
 
 
-def test_few_and_many_relevant_items_are_placed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    sides = rng.integers(-2, 3, (9, 4)), rng.integers(0, 3, 9), rng.integers(-2, 3, (80, 4)), rng.integers(0, 3, 80)
-    found = []
-    for few in (0, 1000):
-        monkeypatch.setattr("inkseek.metrics.places._FEW", few)
-        found.append(rank(*sides, metrics=names(11), similarity="dot"))
-    assert found[0].tie_rate == found[1].tie_rate > 0
-    for name, figures in found[0].per_query.items():
-        np.testing.assert_array_equal(figures, found[1].per_query[name], err_msg=name)
-
-
 def test_blocks_move_a_float_figure_by_rounding_alone() -> None:
     rng = np.random.default_rng(0)
     sides = rng.normal(size=(50, 64)), rng.integers(0, 5, 50), rng.normal(size=(400, 64)), rng.integers(0, 5, 400)

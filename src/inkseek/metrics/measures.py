@@ -96,7 +96,7 @@ def _bounds(undecided: _Undecided, m: Metric) -> tuple[Floats, Floats]:
         row, column = int(groups.row[i]), int(groups.own_ahead[i])
         ahead, size, own = (int(part[i]) for part in (groups.ahead, groups.size, groups.own))
         for bound, decided, pick in ((low, undecided.worst, np.min), (high, undecided.best, np.max)):
-            before = decided.precision[row, :column]
+            before = np.arange(1.0, column + 1) / (decided.ahead[row, :column] + 1)
             first = decided is undecided.best
             bound[row] = pick(_lenient(before, ahead, size, own, top, first=first, voc=m.interpolated))
     return low, high

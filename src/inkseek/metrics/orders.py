@@ -7,9 +7,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from inkseek.metrics.places import GROUP, Int32s, Places
+from inkseek.compiled import compiled
+from inkseek.metrics.places import Int32s, Places
 from inkseek.metrics.scoring import Ints
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Top = Ints | int
 
@@ -26,58 +28,68 @@ class Order:
         kept: [n, R_max], which relevant items the sums are over; None for all.
     """
 
-    def __init__(self, ahead: Int32s, count: Ints, kept: npt.NDArray[np.bool_] | None = None) -> None:
-        self.ahead, self.count, self.kept = ahead, count, kept
-        self._within: dict[int, Ints] = {}
-        self._precisions: dict[int, Floats] = {}
-        self._interpolated: dict[int, Floats] = {}
-
-    @cached_property
-    def precision(self) -> Floats:
-        """[n, R_max], the precision at each relevant item."""
-        result: Floats = np.arange(1.0, self.ahead.shape[1] + 1) / (self.ahead + 1)
-        return result if self.kept is None else np.where(self.kept, result, 0.0)
-
-    def within(self, top: Top) -> Ints:
-        """Return [n]: how many relevant items stand in the top (an int, or one a query)."""
-        if not isinstance(top, int):
-            inside = self.ahead < np.minimum(top, WHOLE)[:, None]
-            return np.asarray(np.minimum(np.count_nonzero(inside, axis=1), self.count))
-        if top not in self._within:
-            inside = self.ahead[:, :top] < min(top, WHOLE)
-            self._within[top] = np.minimum(np.count_nonzero(inside, axis=1), self.count)
-        return self._within[top]
+    def __init__(self, ahead: Int32s, count: Ints, kept: Bools | None = None) -> None:
+        self.ahead, self.count = ahead, count
+        self.kept = np.ones(ahead.shape, dtype=np.bool_) if kept is None else kept
 
     def hits(self, top: Top) -> Floats:
-        """Return [n]: how many of the kept relevant items stand in the top."""
-        within = self.within(top)
-        if self.kept is not None:
-            within = np.count_nonzero(self.kept & (np.arange(self.kept.shape[1]) < within[:, None]), axis=1)
-        return within.astype(np.float64)
+        """Return [n]: how many of the kept relevant items stand in the top (an int, or one a query)."""
+        result = np.empty(len(self.count))
+        _count_hits(self.ahead, self.count, self.kept, self._tops(top), result)
+        return result
 
     def precisions(self, top: Top) -> Floats:
         """Return [n]: the sum of precision at the kept relevant items in the top."""
-        if not isinstance(top, int):
-            return _sums(self._precision_within(top))
-        if top not in self._precisions:
-            self._precisions[top] = _sums(self._precision_within(top))
-        return self._precisions[top]
+        result = np.empty(len(self.count))
+        _sum_precision(self.ahead, self.count, self.kept, self._tops(top), result)
+        return result
 
     def interpolated(self, top: int) -> Floats:
         """Return [n]: the sum of VOC-interpolated precision in the top, of rankings whose items are all kept."""
-        if top not in self._interpolated:
-            precision = self._precision_within(top)
-            self._interpolated[top] = _sums(np.maximum.accumulate(precision[:, ::-1], axis=1))
-        return self._interpolated[top]
-
-    def _precision_within(self, top: Top) -> Floats:
-        """[n, a multiple of GROUP], the precision at each relevant item in the top, and 0 elsewhere."""
-        columns = min(GROUP * -(-top // GROUP) if isinstance(top, int) else WHOLE, self.ahead.shape[1])
-        return np.where(np.arange(columns) < self.within(top)[:, None], self.precision[:, :columns], 0.0)
+        result = np.empty(len(self.count))
+        _sum_interpolated(self.ahead, self.count, self._tops(top), result)
+        return result
 
     def first(self, top: int | None) -> Floats:
         """Return [n]: whether the first relevant item stands in the top, or 1 / its rank where there is no top."""
         return of_rank(self.ahead[:, 0] + 1, top)
+
+    def _tops(self, top: Top) -> Ints:
+        return np.full(len(self.count), top) if isinstance(top, int) else top
+
+
+@compiled
+def _count_hits(ahead: Int32s, count: Ints, kept: Bools, top: Ints, result: Floats) -> None:
+    for i in range(len(count)):
+        hits = 0
+        for k in range(count[i]):
+            if ahead[i, k] >= top[i]:
+                break
+            hits += kept[i, k]
+        result[i] = hits
+
+
+@compiled
+def _sum_precision(ahead: Int32s, count: Ints, kept: Bools, top: Ints, result: Floats) -> None:
+    for i in range(len(count)):
+        total = 0.0
+        for k in range(count[i]):
+            if ahead[i, k] >= top[i]:
+                break
+            if kept[i, k]:
+                total += (k + 1) / (ahead[i, k] + 1)
+        result[i] = total
+
+
+@compiled
+def _sum_interpolated(ahead: Int32s, count: Ints, top: Ints, result: Floats) -> None:
+    for i in range(len(count)):
+        total = best = 0.0
+        for k in range(count[i] - 1, -1, -1):
+            if ahead[i, k] < top[i]:
+                best = max(best, (k + 1) / (ahead[i, k] + 1))
+                total += best
+        result[i] = total
 
 
 class Expected:
@@ -137,15 +149,6 @@ class Expected:
 
     def _by_query(self, of_group: Floats) -> Floats:
         return np.asarray(np.bincount(self.row, weights=of_group, minlength=len(self.count)), dtype=np.float64)
-
-
-def _sums(x: Floats) -> Floats:
-    """Return [n], the sums of rows [n, a multiple of GROUP]; zeros behind a row leave its sum what it is, to the bit.
-
-    A plain sum adds in an order that depends on the row's length, and a running one waits for each of its steps.
-    """
-    groups: Floats = np.einsum("ngk->ng", x.reshape(len(x), -1, GROUP))
-    return groups.cumsum(axis=1)[:, -1].copy()
 
 
 def of_rank(rank: npt.NDArray[np.integer], top: int | None) -> Floats:

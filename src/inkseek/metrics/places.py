@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from inkseek.compiled import compiled
 from inkseek.metrics.scoring import Float32s, Ints
 
 Int32s = npt.NDArray[np.int32]
 
-_CHUNK = 2**17  # entries of a score matrix that are worked on at a time: they stay in a core's cache
-GROUP = 16  # the columns of places are a multiple of this, so that sums may be of whole groups
-_FEW = 12  # up to here, comparing a row with each relevant score reads it less often than a histogram does
+_CHUNK = 512  # entries of a row that are worked on at a time: their bins stay in the fastest cache
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
     """Where the relevant items of n queries stand, best first; each array is [n, R_max], padded after `count`.
-
-    R_max is a multiple of `GROUP`.
 
     Attributes:
         above: how many irrelevant items score higher.
@@ -61,93 +57,93 @@ def find_places(scores: Float32s, start: Ints, stop: Ints) -> Places:
     Returns:
         Places; the count is 0 where every relevant item is left out.
     """
-    shape = len(scores), GROUP * -(-int((stop - start).max(initial=1)) // GROUP)
+    shape = len(scores), int((stop - start).max(initial=1))
     # Padding stands behind everything, so that no top counts it.
     above, level = np.full(shape, scores.shape[1], dtype=np.int32), np.zeros(shape, dtype=np.int32)
     count = np.empty(len(scores), dtype=np.int64)
-    most = max(1, min(_CHUNK // scores.shape[1], len(scores)))
-    room = np.empty((most, scores.shape[1]), dtype=np.float32), np.empty((most, scores.shape[1]), dtype=np.int64)
-    for rows in _alike(start, most):
+    for rows in _alike(start):
         columns = slice(start[rows.start], stop[rows.start])
         mine = np.sort(scores[rows, columns], axis=1)
         scores[rows, columns] = -np.inf
-        count[rows] = mine.shape[1]
-        if mine[:, 0].min() == -np.inf:
-            count[rows] = np.count_nonzero(mine > -np.inf, axis=1)
-        many = mine.shape[1] > _FEW
-        found = _by_histogram(scores[rows], mine, room) if many else _by_comparison(scores[rows], mine)
-        padding = np.arange(mine.shape[1]) >= count[rows, None]
-        for whole, part in zip((above, level), found, strict=True):
-            np.copyto(whole[rows, : mine.shape[1]], part[:, ::-1], where=~padding, casting="same_kind")
+        count[rows] = np.count_nonzero(mine > -np.inf, axis=1)
+        _place(scores[rows], mine, count[rows], above[rows], level[rows])
     return Places(above, level, count)
 
 
-def _alike(start: Ints, most: int) -> Iterator[slice]:
-    """Yield runs of queries that have their relevant items in the same columns, `most` of them at a time."""
+def _alike(start: Ints) -> Iterator[slice]:
+    """Yield runs of queries that have their relevant items in the same columns."""
     ends = np.flatnonzero(np.diff(start)) + 1
     for begin, end in zip([0, *ends], [*ends, len(start)], strict=True):
-        for at in range(begin, end, most):
-            yield slice(at, min(at + most, end))
+        yield slice(begin, end)
 
 
-def _by_comparison(rows: Float32s, mine: Float32s) -> tuple[Ints, Ints]:
-    """Count the entries of each of m rows above, and level with, each of its own n scores: [m, n], [m, n]."""
-    above, at_least = np.zeros(mine.shape, dtype=np.int64), np.zeros(mine.shape, dtype=np.int64)
-    for (i, j), score in np.ndenumerate(mine):
-        above[i, j] = np.count_nonzero(rows[i] > score)
-        at_least[i, j] = np.count_nonzero(rows[i] >= score)
-    return above, at_least - above
+@compiled
+def _place(rows: Float32s, mine: Float32s, count: Ints, above: Int32s, level: Int32s) -> None:
+    """Count the entries of each of m rows above, and level with, each of its own scores, without sorting the rows.
 
+    A bin's number grows with the score, rounding and all, so that entries in other bins than those of own scores are
+    counted by a histogram alone. What shares a bin with an own score is searched there; with several bins for each own
+    score these are few, and hardly ever more than a step away. Reading is cheap beside a branch that the processor
+    guesses wrongly: the loop over all entries has none.
 
-def _by_histogram(rows: Float32s, mine: Float32s, room: tuple[Float32s, Ints]) -> tuple[Ints, Ints]:
-    """Do what `_by_comparison` does for many scores in ascending order, exactly and without sorting the rows.
-
-    A bin's number grows with the score, rounding and all, so that entries of other bins are counted by a histogram of
-    the row alone. Entries that share a bin with one of the scores are few: they are sorted. Rows of 10^4 entries take
-    half the time of sorting them where the processor compresses vectors slowly, and about the same elsewhere. Bins are
-    worked out in `room`, at least as large as the rows: fresh memory would be slower.
+    Args:
+        rows: [m, G].
+        mine: [m, R], ascending.
+        count: [m], how many of a row's own scores are not -inf.
+        above: [m, at least R], written: best first.
+        level: [m, at least R], written: best first.
     """
-    m, bins = len(rows), max(64, 1 << rows.shape[1].bit_length())
-    # What is left out of a row has no place, and must not widen the range: the row's best score stands in for it.
-    if mine[:, 0].min() == -np.inf:
-        mine = np.where(mine > -np.inf, mine, np.maximum(mine[:, -1:], np.finfo(np.float32).min))
-    # The first and the last bins are for what scores below and above all of the scores, and for rounding.
-    high = mine[:, -1:].astype(np.float64)
-    low = mine.min(axis=1, keepdims=True).astype(np.float64)
-    width = np.maximum((high - low) / (bins - 16), 1e-30)
-    floor, ceiling = (low - 3 * width).astype(np.float32), (high + 3 * width).astype(np.float32)
-    scale = (1 / width).astype(np.float32)
-    offset = bins * np.arange(m, dtype=np.float32)[:, None]
-
-    def bin_of(x: Float32s, bent: Float32s, result: Ints) -> Ints:
-        np.clip(x, floor, ceiling, out=bent)
-        bent -= floor
-        bent *= scale
-        bent += offset
-        np.copyto(result, bent, casting="unsafe")
-        return result
-
-    where = bin_of(rows, room[0][:m], room[1][:m]).reshape(-1)
-    own = bin_of(mine, np.empty_like(mine), np.empty(mine.shape, dtype=np.int64))
-    entries = np.bincount(where, minlength=m * bins)
-    is_shared = np.zeros(m * bins, dtype=bool)
-    is_shared[own] = True
-    chosen = is_shared.take(where, mode="clip").nonzero()[0]
-    entries[own] = 0
-    below = entries.cumsum()
-    compared = rows.reshape(-1).take(chosen)
-    ends = chosen.searchsorted(rows.shape[1] * np.arange(m + 1))
-    parts = [compared[i:j] for i, j in pairwise(ends.tolist())]
-    at_most = np.empty(mine.shape, dtype=np.int64)
-    for part, row, found in zip(parts, mine, at_most, strict=True):
-        part.sort()
-        found[:] = part.searchsorted(row, side="right")
-    above = (below[bins - 1 :: bins] + np.diff(ends))[:, None] - below.take(own)
-    above -= at_most
-    level = np.zeros_like(above)
-    if len(compared):
-        # Where the last entry that is not above a score is not the score, the row has nothing level with it.
-        last = compared.take(at_most + (ends[:-1, None] - 1), mode="clip")
-        for i in np.flatnonzero((last == mine).any(axis=1)).tolist():
-            level[i] = at_most[i] - parts[i].searchsorted(mine[i], side="left")
-    return above, level
+    length, r = rows.shape[1], mine.shape[1]
+    one, last = np.uint32(1), np.uint32(min(8 * r + 8, 2**23))
+    zeroth, first, highest = np.float32(0), np.float32(1), np.float32(last)
+    entries = np.empty(last + 2, np.int32)  # in each bin
+    shared = np.empty(last + one, np.uint8)  # with an own score or more,
+    begin = np.empty(last + one, np.uint32)  # and the first of them
+    own, bin_of_own = np.empty(r + 1, np.float32), np.empty(r, np.uint32)
+    own[r] = np.inf
+    met = np.empty((r + 1, 2), np.int32)  # what shares bins: between this own score and the one below; level with it
+    bins, found = np.empty(_CHUNK, np.uint32), np.empty(_CHUNK, np.uint32)
+    for i in range(len(rows)):
+        if not count[i]:
+            continue
+        lowest = r - count[i]
+        own[:r] = mine[i]
+        low = own[lowest]
+        # The first and the last bin are for what scores below and above all own scores.
+        scale = np.float32(min((last - 4) / max(np.float64(own[r - 1]) - low, 1e-30), 1e30))
+        entries[:] = 0
+        shared[:] = 0
+        met[:] = 0
+        for k in range(r - 1, lowest - 1, -1):
+            b = np.uint32(np.int32(min(max((own[k] - low) * scale + first, zeroth), highest)))
+            bin_of_own[k], shared[b], begin[b] = b, one, np.uint32(k)
+        for at in range(0, length, _CHUNK):
+            part = rows[i, at : at + _CHUNK]
+            for c in range(len(part)):  # apart from what follows, so that vector instructions can do it
+                bins[c] = np.uint32(np.int32(min(max((part[c] - low) * scale + first, zeroth), highest)))
+            n = np.uint32(0)
+            for c in range(len(part)):
+                b = bins[c]
+                entries[b] += 1
+                found[n] = c
+                n += np.uint32(shared[b])
+            for c in found[:n]:
+                score = part[c]
+                j = begin[bins[c]]
+                j += np.uint32(own[j] < score)  # mostly all it takes
+                while own[j] < score:
+                    j += one
+                met[j, np.uint32(own[j] == score)] += 1
+        for k in range(lowest, r):
+            entries[bin_of_own[k]] = 0
+        for above_it in range(last, 0, -1):
+            entries[above_it] += entries[above_it + 1]
+        higher = met[r, 0]
+        for k in range(r - 1, lowest - 1, -1):
+            best = r - 1 - k
+            above[i, best] = higher + entries[bin_of_own[k]]
+            level[i, best] = met[k, 1]
+            higher += met[k, 0] + met[k, 1]
+        for k in range(lowest + 1, r):  # of equal own scores only the first has met anything
+            if own[k] == own[k - 1]:
+                level[i, r - 1 - k] = level[i, r - k]
