@@ -5,20 +5,30 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_ENOUGH = 2**18  # elements for a thread: with fewer, starting it takes longer than it saves
 _lock = threading.Lock()
 
 
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[P, R], *, any_order: bool = False) -> Callable[P, R]:
     """Compile a function of arrays and numbers for the types that it is called with; it lets go of the interpreter.
 
-    Results of arithmetic are those of IEEE 754, as numpy's: nothing is reordered, and dividing by zero raises nothing.
-    Indices are not checked. The machine code is kept on the disk where that is possible, beside the module or in the
-    user's cache (`NUMBA_CACHE_DIR` names another place), so that only the first process waits a second or two for it.
+    Results of arithmetic are those of IEEE 754, as numpy's, and dividing by zero raises nothing. Indices are not
+    checked. The machine code is kept on the disk where that is possible, beside the module or in the user's cache
+    (`NUMBA_CACHE_DIR` names another place), so that only the first process waits a second or two for it.
+
+    Args:
+        function: of arrays and numbers, written in what Numba understands.
+        any_order: whether a sum may be added up in another order than written, as numpy's are, by vector instructions.
     """
 
     @functools.cache
@@ -26,6 +36,8 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         from numba import njit  # slow to import, and many commands never need it
 
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+        if any_order:
+            options["fastmath"] = {"reassoc"}
         try:
             return njit(function, cache=True, **options)  # type: ignore[no-any-return]
         except RuntimeError:  # no folder to keep it in can be written: each process compiles for itself
@@ -38,3 +50,19 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         return machine(*args, **kwargs)
 
     return call
+
+
+def by_rows(function: Callable[..., None], *arrays: npt.NDArray[Any]) -> None:
+    """Call a compiled function with shares of the arrays' rows, side by side in threads where there is much to do.
+
+    Args:
+        function: works on each row by itself, and writes what it finds into some of the arrays.
+        arrays: each [rows, ...].
+    """
+    # Half of them, because torch's own wait for work for a while after each of its operations, and do so busily.
+    threads = min(torch.get_num_threads() // 2, arrays[0].size // _ENOUGH)
+    if threads < 2:
+        function(*arrays)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(function, *(np.array_split(array, threads) for array in arrays)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from inkseek.compiled import by_rows, compiled
 from inkseek.distances import METRICS as METRICS
 from inkseek.distances import Metric as Metric
 from inkseek.distances import pairwise, unit
@@ -18,6 +21,9 @@ from inkseek.errors import InkseekError, nearest
 
 Level = Literal["category", "instance"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+Floats = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
 
 BLOCK_ELEMENTS = 2**20
 """Anchors x candidates that are worked on at a time: what the losses need beyond whole matrices stays this small."""
@@ -78,7 +84,10 @@ class Relations:
     @cached_property
     def negatives(self) -> Tensor:
         """Every anchor's number of negatives, int64 [anchors, 1]."""
-        return self.negative.sum(1, keepdim=True)
+        if not on_host(self.negative):
+            return self.negative.sum(1, keepdim=True)
+        as_bytes = self.negative.numpy().view(np.uint8)  # as truth values they take torch and numpy twice as long
+        return torch.from_numpy(as_bytes.sum(1, dtype=np.int32, keepdims=True)).long()
 
     @cached_property
     def triplets(self) -> Tensor:
@@ -366,9 +375,28 @@ def row_blocks(matrix: Tensor) -> Iterator[slice]:
 
 
 def _masked_moments(distance: Tensor, mask: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each row's marked entries, `count` of them; columns [rows, 1]."""
     count = count.clamp(min=1)
-    mean = torch.where(mask, distance, 0).sum(1, keepdim=True) / count
-    return mean, torch.where(mask, distance - mean, 0).square_().sum(1, keepdim=True) / count
+    if not on_host(distance):
+        mean = torch.where(mask, distance, 0).sum(1, keepdim=True) / count
+        return mean, torch.where(mask, distance - mean, 0).square_().sum(1, keepdim=True) / count
+    mean, variance = distance.new_empty(count.shape), distance.new_empty(count.shape)
+    by_rows(_write_moments, *(x.numpy() for x in (distance.contiguous(), mask, count, mean, variance)))
+    return mean, variance
+
+
+# Without a matrix in between: the host's memory would take longer to hand it out than all the rest.
+@functools.partial(compiled, any_order=True)
+def _write_moments(distance: Floats, mask: Bools, count: Integers, mean: Floats, variance: Floats) -> None:
+    for i in range(len(distance)):
+        row, marked = distance[i], mask[i]
+        total = squares = distance.dtype.type(0)
+        for c in range(len(row)):
+            total += row[c] * marked[c]
+        mean[i, 0] = total / count[i, 0]
+        for c in range(len(row)):
+            squares += ((row[c] - mean[i, 0]) * marked[c]) ** 2
+        variance[i, 0] = squares / count[i, 0]
 
 
 def _nth_of_its_kind(identities: Tensor) -> Tensor:

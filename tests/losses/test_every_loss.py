@@ -216,13 +216,13 @@ def test_a_collapsed_embedding_has_a_finite_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(TWO_DOMAINS) - {"quadruplet", "quadruplet batch-hard"}))
 @pytest.mark.parametrize("where", ["sketch", "photo"])
-@pytest.mark.parametrize("few", [0, 8])
-def test_nan_never_hides(name: str, where: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("copies", [1, 12])
+@pytest.mark.parametrize("host", [True, False])
+def test_nan_never_hides(name: str, where: str, copies: int, host: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One broken embedding must reach the loss (a quadruplet may leave the item out altogether)."""
-    monkeypatch.setattr("inkseek.losses.semi_hard.FEW", few)
-    monkeypatch.setattr("inkseek.losses.triplet.FEW", few)
-    labels = torch.arange(6) % 3
-    sketches, photos = (normal(6, seed=seed, dtype=torch.float32).detach() for seed in (0, 1))
+    monkeypatch.setattr(module, "on_host", lambda _: host)
+    labels = torch.arange(6 * copies) % 3
+    sketches, photos = (normal(6 * copies, seed=seed, dtype=torch.float32).detach() for seed in (0, 1))
     broken = sketches if where == "sketch" else photos
     broken[1] = torch.nan
     value = TWO_DOMAINS[name]()(sketches, labels, photos, labels)

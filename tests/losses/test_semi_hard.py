@@ -13,7 +13,7 @@ from torch import Tensor
 from inkseek import relations as module
 from inkseek.losses import Batch, Relations, SemiHardTriplet, Triplet
 from inkseek.losses.semi_hard import nearest_farther
-from inkseek.losses.sorting import argsort_rows
+from inkseek.losses.sorting import argsort_rows, search_rows
 from inkseek.relations import METRICS, Metric
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=60)
@@ -52,7 +52,6 @@ def explicit(relations: Relations, margin: float, negatives: str) -> Tensor:
     negatives=st.sampled_from(NEGATIVES),
     block=st.sampled_from([1, 20, 2**20]),
     host=st.booleans(),
-    few=st.sampled_from([0, 8]),
 )
 @PROPERTY
 def test_equals_the_loop(
@@ -63,7 +62,6 @@ def test_equals_the_loop(
     negatives: Any,
     block: int,
     host: bool,
-    few: int,
 ) -> None:
     other = () if candidate_labels is None else (normal(len(candidate_labels), seed=1), candidate_labels)
     batch = Batch(normal(len(labels)), labels, *other)
@@ -71,13 +69,25 @@ def test_equals_the_loop(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ELEMENTS", block)
         patch.setattr(module, "on_host", lambda _: host)
-        patch.setattr("inkseek.losses.semi_hard.FEW", few)
         value = SemiHardTriplet(margin, metric, negatives=negatives)(batch)
     expected = explicit(batch.relations(metric), margin, negatives)
     torch.testing.assert_close(value, expected)
     (gradient,) = torch.autograd.grad(value, distance, retain_graph=True)
     (expected_gradient,) = torch.autograd.grad(expected, distance, retain_graph=True)
     torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+@pytest.mark.parametrize("host", [True, False])
+def test_many_positives_of_an_anchor(negatives: Any, host: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch(normal(26), torch.arange(26) % 2)
+    distance = batch.relations().distance
+    expected = explicit(batch.relations(), 0.4, negatives)
+    monkeypatch.setattr(module, "on_host", lambda _: host)
+    value = SemiHardTriplet(0.4, negatives=negatives)(batch)
+    torch.testing.assert_close(value, expected)
+    gradients = [torch.autograd.grad(loss, distance, retain_graph=True)[0] for loss in (value, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_a_hand_computed_example() -> None:
@@ -105,6 +115,37 @@ def test_rows_are_sorted_like_torchs(rows: int, columns: int, host: bool) -> Non
         patch.setattr(module, "on_host", lambda _: host)
         order = argsort_rows(values)
     torch.testing.assert_close(values.gather(1, order), values.sort(1).values, equal_nan=True)
+
+
+NUMBERS = st.one_of(
+    st.floats(-1, 1, width=32),
+    st.integers(-3, 3).map(float),
+    st.sampled_from([0.0, -0.0, torch.inf, -torch.inf, 3e38, -3e38, 1e-40]),
+)
+
+
+@given(data=st.data(), host=st.booleans(), dtype=st.sampled_from([torch.float32, torch.float64]))
+@PROPERTY
+def test_rows_are_searched_like_torchs(data: st.DataObject, host: bool, dtype: torch.dtype) -> None:
+    rows, few, many = (data.draw(st.integers(0, most)) for most in (3, 40, 30))
+    numbers = st.lists(NUMBERS, min_size=rows * (few + many), max_size=rows * (few + many))
+    both = torch.tensor(data.draw(numbers), dtype=dtype)
+    ascending = both[: rows * few].reshape(rows, few).sort(1).values
+    values = both[rows * few :].reshape(rows, many)
+    values[::2, ::3] = torch.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "on_host", lambda _: host)
+        found = search_rows(ascending, values)
+    assert found.tolist() == torch.searchsorted(ascending, values).tolist()
+
+
+@pytest.mark.parametrize("spread", [1e-6, 1.0, 1e30])
+def test_many_numbers_are_searched_in_threads(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkseek.compiled._ENOUGH", 1000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    ascending = (1 + spread * normal(90, 70, dtype=torch.float32).detach()).sort(1).values
+    values = 1 + spread * normal(90, 200, seed=1, dtype=torch.float32).detach()
+    assert search_rows(ascending, values).tolist() == torch.searchsorted(ascending, values).tolist()
 
 
 def test_many_rows_are_sorted_in_threads() -> None:

@@ -60,11 +60,11 @@ def explicit(relations: Relations, margins: list[float]) -> tuple[float, list[li
     margin=st.sampled_from([-0.2, 0.0, 0.1, 0.5, 1.0, 5.0]),
     metric=st.sampled_from(METRICS),
     block=st.sampled_from([1, 20, 2**20]),
-    few=st.sampled_from([0, 8]),
+    host=st.booleans(),
 )
 @PROPERTY
 def test_equals_the_loop(
-    labels: list[int], candidate_labels: list[int] | None, margin: float, metric: Metric, block: int, few: int
+    labels: list[int], candidate_labels: list[int] | None, margin: float, metric: Metric, block: int, host: bool
 ) -> None:
     other = () if candidate_labels is None else (normal(len(candidate_labels), seed=1), candidate_labels)
     batch = Batch(normal(len(labels)), labels, *other)
@@ -73,7 +73,7 @@ def test_equals_the_loop(
     term = Triplet(margin, metric)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ELEMENTS", block)
-        patch.setattr("inkseek.losses.triplet.FEW", few)
+        patch.setattr(module, "on_host", lambda _: host)
         value, active = term(batch), term.active(batch)
     torch.autograd.backward(value)
     loss, gradient, share = explicit(relations, [margin] * len(labels))
@@ -87,14 +87,15 @@ def test_equals_the_loop(
 @given(
     grid=st.lists(st.integers(0, 3), min_size=12, max_size=12),
     margin=st.sampled_from([0.0, 0.5, 1.0]),
-    few=st.sampled_from([0, 8]),
+    copies=st.sampled_from([1, 5]),
+    host=st.booleans(),
 )
 @PROPERTY
-def test_a_hinge_of_exactly_zero_is_inactive(grid: list[int], margin: float, few: int) -> None:
-    distance = (torch.tensor(grid, dtype=torch.float32).reshape(2, 6) / 2).requires_grad_()
-    batch = GivenRelations(distance, [0, 1], [0, 1, 0, 1, 0, 2])
+def test_a_hinge_of_exactly_zero_is_inactive(grid: list[int], margin: float, copies: int, host: bool) -> None:
+    distance = (torch.tensor(grid, dtype=torch.float32).reshape(2, 6) / 2).repeat(1, copies).requires_grad_()
+    batch = GivenRelations(distance, [0, 1], [0, 1, 0, 1, 0, 2] * copies)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inkseek.losses.triplet.FEW", few)
+        patch.setattr(module, "on_host", lambda _: host)
         value, active = Triplet(margin)(batch), Triplet(margin).active(batch)
     torch.autograd.backward(value)
     loss, gradient, share = explicit(batch.relations(), [margin] * 2)
@@ -211,15 +212,27 @@ def test_a_collapsed_embedding_costs_the_margin_and_has_a_finite_gradient(metric
     assert embeddings.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("few", [0, 8])
+@pytest.mark.parametrize("copies", [1, 12])
 @pytest.mark.parametrize("metric", METRICS)
-def test_nan_never_hides(metric: Metric, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inkseek.losses.triplet.FEW", few)
-    photos = normal(4, dtype=torch.float32).detach()
-    photos[3] = torch.nan  # a negative of every anchor, nobody's positive
+def test_nan_never_hides(metric: Metric, copies: int) -> None:
+    photos = normal(3 * copies + 1, dtype=torch.float32).detach()
+    photos[-1] = torch.nan  # a negative of every anchor, nobody's positive
     sketches = normal(2, dtype=torch.float32)
-    assert Triplet(1.0, metric)(sketches, [0, 1], photos, [0, 1, 1, 2]).isnan()
-    assert Triplet(1.0, metric)(sketches, [0, 1], photos, [0, 1, 1, 0]).isnan()
+    assert Triplet(1.0, metric)(sketches, [0, 1], photos, [0, 1, 1] * copies + [2]).isnan()
+    assert Triplet(1.0, metric)(sketches, [0, 1], photos, [0, 1, 1] * copies + [0]).isnan()
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3, 5.0])
+def test_many_positives_of_an_anchor(margin: float) -> None:
+    batch = Batch(normal(30), torch.arange(30) % 2)
+    relations = batch.relations()
+    relations.distance.retain_grad()
+    value = Triplet(margin)(batch)
+    torch.autograd.backward(value)
+    loss, gradient, share = explicit(relations, [margin] * 30)
+    assert value.item() == pytest.approx(loss)
+    assert Triplet(margin).active(batch).item() == pytest.approx(share)
+    torch.testing.assert_close(relations.distance.grad, torch.tensor(gradient, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -17,6 +17,8 @@ def only_once(gradient: Tensor, source: Tensor) -> Tensor:
     Raises:
         RuntimeError: from a later second differentiation, never from here.
     """
+    if not torch.is_grad_enabled():
+        return gradient  # nobody asked for a second one; untied, torch may add the next gradient to it in place
     tied: Tensor = _Once.apply(gradient, source)
     return tied
 

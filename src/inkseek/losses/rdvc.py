@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from inkseek import relations as known
+from inkseek.compiled import by_rows, compiled
 from inkseek.errors import InkseekError
 from inkseek.losses.closed_form import only_once
 from inkseek.losses.draws import Draws
 from inkseek.losses.term import RelationTerm, Term, one_of
 from inkseek.losses.tuples import Chosen, Intervals, random_negatives
-from inkseek.relations import LEVELS, METRICS, Batch, Level, Metric, Relations, relative_distance_moments, row_blocks
+from inkseek.relations import (
+    LEVELS,
+    METRICS,
+    Batch,
+    Floats,
+    Level,
+    Metric,
+    Relations,
+    relative_distance_moments,
+    row_blocks,
+)
 
 Pairs = Literal["all", "mined", "sampled"]
 
@@ -179,7 +193,27 @@ class _Variance(torch.autograd.Function):
             gradient = torch.empty_like(distance)
             for rows in row_blocks(distance):
                 near, columns = distance[rows], column[rows]
-                push = (near - negative_centre[rows]) * (upstream * negative_slope[rows])
+                push = _push(
+                    near, negative[rows], negative_centre[rows], upstream * negative_slope[rows], gradient[rows]
+                )
                 pull = (near.gather(1, columns) - positive_centre[rows]) * (upstream * positive_slope[rows])
-                gradient[rows] = push.mul_(negative[rows]).scatter_add_(1, columns, torch.where(valid[rows], pull, 0))
+                push.scatter_add_(1, columns, torch.where(valid[rows], pull, 0))
         return only_once(gradient, distance), *(None,) * 8
+
+
+def _push(distance: Tensor, negative: Tensor, centre: Tensor, slope: Tensor, gradient: Tensor) -> Tensor:
+    """Make `gradient` slope (d - centre) for negatives, 0 for others, [anchors, candidates]; centres [anchors, 1]."""
+    if not known.on_host(distance):
+        return torch.sub(distance, centre, out=gradient).mul_(slope).mul_(negative)
+    by_rows(_write_push, *(x.numpy() for x in (distance.contiguous(), negative, centre, slope, gradient)))
+    return gradient
+
+
+# In one pass: torch's own operations spend most of their time on memory.
+@compiled
+def _write_push(
+    distance: Floats, negative: npt.NDArray[np.bool_], centre: Floats, slope: Floats, gradient: Floats
+) -> None:
+    for i in range(len(distance)):
+        for c in range(distance.shape[1]):
+            gradient[i, c] = (distance[i, c] - centre[i, 0]) * slope[i, 0] * negative[i, c]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from inkseek import relations
+from inkseek.compiled import by_rows, compiled
 from inkseek.losses.margin import Margin, MarginTerm
-from inkseek.losses.sorting import FEW, argmin_rows, argsort_rows
+from inkseek.losses.sorting import argsort_rows, search_rows
 from inkseek.losses.term import one_of
 from inkseek.losses.tuples import Chosen, Intervals
 from inkseek.relations import Batch, Level, Metric, Relations, row_blocks
@@ -111,20 +115,48 @@ def nearest_farther(relations: Relations) -> Chosen:
 
 def _nearest_farther(distance: Tensor, negative: Tensor, positives: Tensor) -> Tensor:
     """The columns of the chosen negatives, int64 [anchors, K], for a block of anchors and K positives' distances."""
+    if relations.on_host(distance):
+        own, order = positives.sort(1)
+        chosen = torch.zeros_like(order)
+        places = search_rows(own, distance)
+        by_rows(_choose, *(x.numpy() for x in (distance.contiguous(), negative, places, chosen)))
+        return torch.empty_like(order).scatter_(1, order, chosen)
     negatives = torch.where(negative, distance, torch.inf)
-    if not 0 < positives.shape[1] <= FEW:
-        order = argsort_rows(negatives)
-        place = torch.searchsorted(negatives.gather(1, order), positives, right=True)
-        last = (negative.sum(1, keepdim=True) - 1).clamp(min=0)
-        return order.gather(1, torch.minimum(place, last))
-    farthest = argmin_rows(torch.where(negative, -distance, torch.inf))
-    chosen, others = [], torch.empty_like(negatives)
-    behind = torch.finfo(distance.dtype).max
-    for column in range(positives.shape[1]):
-        own = positives[:, column, None]
-        # What is not farther goes behind all else: as numbers, since truth values are far slower. Written so that NaN
-        # counts as farther, then as nearest: it must not go unseen.
-        torch.le(negatives, own, out=others)
-        nearest = argmin_rows(torch.add(negatives, others, alpha=behind, out=others))
-        chosen.append(torch.where(negatives.gather(1, nearest) <= own, farthest, nearest))
-    return torch.cat(chosen, 1)
+    order = argsort_rows(negatives)
+    place = torch.searchsorted(negatives.gather(1, order), positives, right=True)
+    last = (negative.sum(1, keepdim=True) - 1).clamp(min=0)
+    return order.gather(1, torch.minimum(place, last))
+
+
+@compiled
+def _choose(
+    distance: npt.NDArray[Any],
+    negative: npt.NDArray[np.bool_],
+    places: npt.NDArray[np.int32],
+    chosen: npt.NDArray[np.int64],
+) -> None:
+    """Write the chosen negatives of each anchor, for its positives in ascending order.
+
+    Of the negatives that are farther than as many of the positives the nearest is kept.
+    """
+    k = chosen.shape[1]
+    nearest = np.empty(k + 1, distance.dtype)
+    column = np.empty(k + 1, np.int64)
+    for i in range(len(chosen)):
+        row, is_negative = distance[i], negative[i]
+        nearest[:] = np.inf
+        column[:] = -1
+        for c in range(len(row)):
+            j = places[i, c]
+            if not row[c] >= nearest[j] and is_negative[c] and nearest[j] == nearest[j]:
+                nearest[j], column[j] = row[c], c
+        found: Any = column[k]
+        if found < 0:  # some positives have nothing farther
+            found, farthest = 0, -np.inf
+            for c in range(len(row)):
+                if is_negative[c] and row[c] > farthest:
+                    found, farthest = c, row[c]
+        for j in range(k, 0, -1):
+            if column[j] >= 0 and nearest[k] == nearest[k]:  # NaN is the nearest to all, as it must not go unseen
+                found = column[j]
+            chosen[i, j - 1] = found

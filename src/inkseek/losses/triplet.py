@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from inkseek import relations
+from inkseek.compiled import by_rows, compiled
 from inkseek.losses.closed_form import only_once
 from inkseek.losses.margin import Margin, MarginTerm
-from inkseek.losses.sorting import FEW, argsort_rows
+from inkseek.losses.sorting import FEW, argsort_rows, search_rows
 from inkseek.losses.tuples import Intervals
 from inkseek.relations import Batch, Level, Metric, row_blocks
 
@@ -118,33 +123,60 @@ def _hinges(
     for rows in row_blocks(distance):
         near, columns, own = distance[rows], column[rows], gradient[rows]
         thresholds = torch.where(valid[rows], near.gather(1, columns) + margin[rows], -torch.inf)
-        counts = _below(near, negative[rows], thresholds, own.zero_())
+        thresholds, order = thresholds.sort(1)  # -inf first
+        counts = _below(near, negative[rows], thresholds, own)
         # NaN lies below nothing, but 0 times NaN is NaN: it does not go unseen.
-        total += (counts * torch.where(valid[rows], thresholds, 0)).sum() + (own * near).sum()
+        total += (counts * torch.where(thresholds == -torch.inf, 0, thresholds)).sum() + (own * near).sum()
         active[rows] = counts.sum(1, keepdim=True)
-        own.scatter_add_(1, columns, counts)
+        own.scatter_add_(1, columns.gather(1, order), counts)
     return total, gradient, active
 
 
 def _below(distance: Tensor, negative: Tensor, thresholds: Tensor, gradient: Tensor) -> Tensor:
-    """How many negatives lie below each threshold [anchors, K]; 0 for -inf. Takes from `gradient` what lies above each.
+    """How many negatives lie below each threshold, [anchors, K]; 0 for -inf. Fills `gradient` in for the negatives.
 
     A negative that equals a threshold does not lie below it: a hinge of exactly zero is inactive, as relu has it.
+
+    Args:
+        thresholds: [anchors, K], ascending.
     """
-    k = thresholds.shape[1]
-    if k <= FEW:
-        negatives = torch.where(negative, distance, torch.inf)
-        counts, below = torch.empty_like(thresholds), torch.empty_like(negatives)
-        for column in range(k):
-            torch.lt(negatives, thresholds[:, column, None], out=below)  # as numbers: truth values are far slower
-            torch.sum(below, 1, out=counts[:, column])
-            gradient.sub_(below)
-        return counts
-    thresholds, order = thresholds.sort(1)  # -inf first
-    place = torch.searchsorted(thresholds, distance, right=True)
-    is_negative = negative.to(distance.dtype)
-    gradient.copy_(place).sub_(k).mul_(is_negative)
-    # From how many negatives have so many thresholds that do not lie above them.
-    met = distance.new_zeros(len(distance), k + 1).scatter_add_(1, place, is_negative)
-    counts = met.cumsum(1)[:, :k].masked_fill_(thresholds == -torch.inf, 0)
-    return torch.empty_like(counts).scatter_(1, order, counts)
+    # What is above the next number down is at least the number itself.
+    places = search_rows(thresholds.nextafter(thresholds.new_full((), -torch.inf)), distance)
+    if relations.on_host(distance):
+        counts = torch.empty_like(thresholds)
+        by_rows(_ask, *(x.numpy() for x in (places, negative, gradient, counts)))
+    else:
+        gradient.copy_(places).sub_(thresholds.shape[1]).mul_(negative)
+        # From how many negatives have so many thresholds that do not lie above them.
+        met = distance.new_zeros(len(distance), thresholds.shape[1] + 1).scatter_add_(
+            1, places, negative.to(distance.dtype)
+        )
+        counts = met.cumsum(1)[:, :-1]
+    return counts.masked_fill_(thresholds == -torch.inf, 0)
+
+
+@functools.partial(compiled, any_order=True)
+def _ask(
+    places: npt.NDArray[np.int32], negative: npt.NDArray[np.bool_], gradient: npt.NDArray[Any], counts: npt.NDArray[Any]
+) -> None:
+    """Write gradient and counts from how many thresholds do not lie above each candidate."""
+    k = counts.shape[1]
+    number = gradient.dtype.type
+    met = np.empty(k + 1, gradient.dtype)
+    for i in range(len(places)):
+        met[:] = 0
+        for c in range(places.shape[1]):
+            gradient[i, c] = negative[i, c] * number(places[i, c] - k)
+        if k <= FEW:
+            for j in range(k):
+                total = number(0)
+                for c in range(places.shape[1]):
+                    total += negative[i, c] * number(places[i, c] == j)
+                met[j] = total
+        else:
+            for c in range(places.shape[1]):
+                met[places[i, c]] += negative[i, c]
+        below = number(0)
+        for j in range(k):
+            below += met[j]
+            counts[i, j] = below
