@@ -10,7 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +58,9 @@ def by_rows(function: Callable[..., None], *arrays: npt.NDArray[Any]) -> None:
         function: works on each row by itself, and writes what it finds into some of the arrays.
         arrays: each [rows, ...].
     """
-    # Half of them, because torch's own wait for work for a while after each of its operations, and do so busily.
+    import torch  # large, and ranking does without it
+
+    # Half of its threads, because torch's own wait for work for a while after each of its operations, and do so busily.
     threads = min(torch.get_num_threads() // 2, arrays[0].size // _ENOUGH)
     if threads < 2:
         function(*arrays)
