@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inkseek.metrics.names import CLUSTERING, FORMS
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 
@@ -16,15 +18,27 @@ def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_losses_page_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pytorch_metric_learning", reason="the extra 'competitors' is not installed")
-    page = text_of(REPOSITORY / "docs" / "losses.md")
-    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 6
+def run(page: str) -> int:
+    """Run a page's blocks of Python from top to bottom; return how many there are."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text_of(REPOSITORY / page), flags=re.MULTILINE | re.DOTALL)
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block, "docs/losses.md", "exec"), names)
+        exec(compile(block, page, "exec"), names)
+    return len(blocks)
+
+
+def test_the_losses_page_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pytorch_metric_learning", reason="the extra 'competitors' is not installed")
+    assert run("docs/losses.md") >= 6
     assert "'rdvc': " in capsys.readouterr().out
+
+
+def test_the_evaluation_page_runs_and_names_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("docs/evaluation.md") == 1
+    assert "mAP@20 strict" in capsys.readouterr().out
+    page = text_of(REPOSITORY / "docs" / "evaluation.md")
+    for form in (*FORMS, *CLUSTERING):
+        assert f"`{form.split(' (')[0] if 'VOC' in form or 'gallery' in form else form}`" in page, form
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
