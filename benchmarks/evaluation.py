@@ -267,8 +267,8 @@ def main(chosen: list[str]) -> None:
         done = subprocess.run([sys.executable, __file__, "--here", name], check=True, stdout=subprocess.PIPE, text=True)
         found = json.loads(done.stdout.splitlines()[-1])
         ratios[name] = found["times the matmul"]
-        ours = "small" if name == "pml" else "all" if case.size == SKETCHY and name != "all" else ""
-        if ours in ratios:
+        ours = {SKETCHY: "all", SMALL: "small"}.get(case.size)
+        if ours in ratios and ours != name:
             found["times inkseek"] = ratios[name] / ratios[ours]
         figures = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in found.items()}
         print(

@@ -52,10 +52,10 @@ def compiled(function: Callable[P, R], *, any_order: bool = False) -> Callable[P
 
 
 def by_rows(function: Callable[..., None], *arrays: npt.NDArray[Any]) -> None:
-    """Call a compiled function with shares of the arrays' rows, side by side in threads where there is much to do.
+    """Call a function with shares of the arrays' rows, side by side in threads where there is much to do.
 
     Args:
-        function: works on each row by itself, and writes what it finds into some of the arrays.
+        function: works on each row by itself, lets go of the interpreter, and writes what it finds into some arrays.
         arrays: each [rows, ...].
     """
     import torch  # large, and ranking does without it

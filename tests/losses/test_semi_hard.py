@@ -148,7 +148,9 @@ def test_many_numbers_are_searched_in_threads(spread: float, monkeypatch: pytest
     assert search_rows(ascending, values).tolist() == torch.searchsorted(ascending, values).tolist()
 
 
-def test_many_rows_are_sorted_in_threads() -> None:
+def test_many_rows_are_sorted_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkseek.compiled._ENOUGH", 1000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     values = normal(600, 500, dtype=torch.float32).detach()
     assert torch.equal(argsort_rows(values), values.argsort(1))
 

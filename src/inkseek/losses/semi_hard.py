@@ -122,7 +122,7 @@ def _nearest_farther(distance: Tensor, negative: Tensor, positives: Tensor) -> T
         by_rows(_choose, *(x.numpy() for x in (distance.contiguous(), negative, places, chosen)))
         return torch.empty_like(order).scatter_(1, order, chosen)
     negatives = torch.where(negative, distance, torch.inf)
-    order = argsort_rows(negatives)
+    order = negatives.argsort(1)
     place = torch.searchsorted(negatives.gather(1, order), positives, right=True)
     last = (negative.sum(1, keepdim=True) - 1).clamp(min=0)
     return order.gather(1, torch.minimum(place, last))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,13 @@ def argsort_rows(values: Tensor) -> Tensor:
     """
     if not relations.on_host(values):
         return values.argsort(1)
-    rows = values.detach().numpy()
-    threads = min(torch.get_num_threads(), max(1, values.numel() // 2**18))
-    if threads == 1:
-        return torch.from_numpy(np.argsort(rows, axis=1))
-    with ThreadPoolExecutor(threads) as pool:  # numpy lets go of the interpreter while it sorts
-        parts = list(pool.map(lambda part: np.argsort(part, axis=1), np.array_split(rows, threads)))
-    return torch.from_numpy(np.concatenate(parts))
+    order = torch.empty(values.shape, dtype=torch.int64)
+    by_rows(_argsort, values.detach().numpy(), order.numpy())
+    return order
+
+
+def _argsort(values: npt.NDArray[Any], order: npt.NDArray[np.int64]) -> None:
+    order[:] = np.argsort(values, axis=1)
 
 
 def search_rows(ascending: Tensor, values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -34,28 +35,24 @@ class Order:
 
     def hits(self, top: Top) -> Floats:
         """Return [n]: how many of the kept relevant items stand in the top (an int, or one a query)."""
-        result = np.empty(len(self.count))
-        _count_hits(self.ahead, self.count, self.kept, self._tops(top), result)
-        return result
+        return self._by_query(_count_hits, top)
 
     def precisions(self, top: Top) -> Floats:
         """Return [n]: the sum of precision at the kept relevant items in the top."""
-        result = np.empty(len(self.count))
-        _sum_precision(self.ahead, self.count, self.kept, self._tops(top), result)
-        return result
+        return self._by_query(_sum_precision, top)
 
     def interpolated(self, top: int) -> Floats:
         """Return [n]: the sum of VOC-interpolated precision in the top, of rankings whose items are all kept."""
-        result = np.empty(len(self.count))
-        _sum_interpolated(self.ahead, self.count, self._tops(top), result)
-        return result
+        return self._by_query(_sum_interpolated, top)
 
     def first(self, top: int | None) -> Floats:
         """Return [n]: whether the first relevant item stands in the top, or 1 / its rank where there is no top."""
         return of_rank(self.ahead[:, 0] + 1, top)
 
-    def _tops(self, top: Top) -> Ints:
-        return np.full(len(self.count), top) if isinstance(top, int) else top
+    def _by_query(self, write: Callable[[Int32s, Ints, Bools, Ints, Floats], None], top: Top) -> Floats:
+        tops, result = np.full(len(self.count), top) if isinstance(top, int) else top, np.empty(len(self.count))
+        write(self.ahead, self.count, self.kept, tops, result)
+        return result
 
 
 @compiled
@@ -82,7 +79,7 @@ def _sum_precision(ahead: Int32s, count: Ints, kept: Bools, top: Ints, result: F
 
 
 @compiled
-def _sum_interpolated(ahead: Int32s, count: Ints, top: Ints, result: Floats) -> None:
+def _sum_interpolated(ahead: Int32s, count: Ints, _: Bools, top: Ints, result: Floats) -> None:
     for i in range(len(count)):
         total = best = 0.0
         for k in range(count[i] - 1, -1, -1):
